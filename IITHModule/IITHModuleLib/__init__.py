@@ -1,0 +1,1 @@
+"""From regions to radiomic features, models and scores. Depends on SubregionHabitatLib only."""
