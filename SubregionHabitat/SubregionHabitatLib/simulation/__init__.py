@@ -5,7 +5,7 @@ Tofts kinetics, spoiled gradient echo signal, Rician noise); what looks like ana
 exam says so in its series description, patient name and truth file, and is never evidence about patients.
 """
 
-from .dicom_writer import TIMING_TAGS, DicomOptions, write_dicom
+from .dicom_writer import STANDARD_TIMING_TAGS, TIMING_TAGS, DicomOptions, write_dicom
 from .exam import SimulatedExam, simulate_exam
 from .lesion import SimulatedLesion
 from .parameters import (
@@ -16,10 +16,11 @@ from .parameters import (
     Tissue,
     parameters_to_json,
 )
-from .truth import write_simulated_exam, write_truth
+from .truth import truth_record, write_simulated_exam, write_truth
 
 __all__ = [
     "DEFAULT_ZONES",
+    "STANDARD_TIMING_TAGS",
     "TIMING_TAGS",
     "TISSUE_NAMES",
     "DicomOptions",
@@ -30,6 +31,7 @@ __all__ = [
     "Tissue",
     "parameters_to_json",
     "simulate_exam",
+    "truth_record",
     "write_dicom",
     "write_simulated_exam",
     "write_truth",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -58,17 +59,17 @@ class Tissue:
 # carcinoma; they are chosen so that the three curves are persistent, plateau and wash-out, and so that even the
 # poorest zone enhances by more than 80 % at the early phase.
 DEFAULT_ZONES = (
-    Tissue(ktrans_per_min=0.12, ve=0.60, vp=0.01, t1_s=1.30),
-    Tissue(ktrans_per_min=0.38, ve=0.48, vp=0.03, t1_s=1.30),
-    Tissue(ktrans_per_min=1.30, ve=0.46, vp=0.08, t1_s=1.30),
+    Tissue(ktrans_per_min=0.08, ve=0.65, vp=0.01, t1_s=1.30),
+    Tissue(ktrans_per_min=0.20, ve=0.50, vp=0.025, t1_s=1.30),
+    Tissue(ktrans_per_min=0.90, ve=0.46, vp=0.06, t1_s=1.30),
 )
 
 # T1 at 1.5 T: fibroglandular tissue 1.27 s and fat 0.30 s after Rakow-Penner et al., JMRI 2006;23:87-91.
 _BACKGROUND = {
-    "skin": Tissue(ktrans_per_min=0.02, ve=0.20, vp=0.005, t1_s=0.90, proton_density=0.45),
+    "skin": Tissue(ktrans_per_min=0.012, ve=0.20, vp=0.004, t1_s=0.90, proton_density=0.45),
     "fat": Tissue(ktrans_per_min=0.002, ve=0.05, vp=0.001, t1_s=0.30, proton_density=1.0),
-    "fibroglandular": Tissue(ktrans_per_min=0.011, ve=0.20, vp=0.004, t1_s=1.27, proton_density=0.9),
-    "muscle": Tissue(ktrans_per_min=0.010, ve=0.12, vp=0.006, t1_s=1.00, proton_density=0.65, r2star_per_s=35.0),
+    "fibroglandular": Tissue(ktrans_per_min=0.005, ve=0.12, vp=0.003, t1_s=1.27, proton_density=0.9),
+    "muscle": Tissue(ktrans_per_min=0.006, ve=0.12, vp=0.004, t1_s=1.00, proton_density=0.65, r2star_per_s=35.0),
     "bone": Tissue(ktrans_per_min=0.0, ve=0.0, vp=0.002, t1_s=0.60, proton_density=0.12),
     "lung": Tissue(ktrans_per_min=0.0, ve=0.0, vp=0.05, t1_s=1.20, proton_density=0.12, r2star_per_s=300.0),
     # Plasma share of blood: 1 - hematocrit of 0.42.
@@ -150,7 +151,7 @@ class SimulationParameters:
 
     breast_semi_axes_mm: tuple[float, float, float] = (56.0, 88.0, 64.0)
     skin_mm: float = 2.0
-    fibroglandular_share: float = 0.28
+    fibroglandular_share: float = 0.20
     vessels: bool = True
 
     lesion_radii_mm: tuple[float, float, float] = (11.0, 11.0, 11.0)
@@ -212,12 +213,14 @@ def parameters_to_json(parameters: SimulationParameters) -> dict:
 
 
 def _contrast(parameters: SimulationParameters, name: str, value: float) -> float:
-    """``value`` moved towards the volume-weighted geometric mean of the three zones; zeros stay zero."""
+    """``value`` moved towards or away from the volume-weighted mean of the three zones (geometric unless one is 0)."""
     values = [getattr(zone, name) for zone in parameters.zone_tissues]
-    if min(values) <= 0:
-        return value * parameters.heterogeneity
-    mean = sum(share * math.log(v) for share, v in zip(parameters.zone_shares, values, strict=True))
-    return math.exp(mean + parameters.heterogeneity * (math.log(value) - mean))
+    strength = parameters.heterogeneity
+    if min(values) > 0:
+        mean = sum(share * math.log(v) for share, v in zip(parameters.zone_shares, values, strict=True))
+        return math.exp(mean + strength * (math.log(value) - mean))
+    mean = sum(share * v for share, v in zip(parameters.zone_shares, values, strict=True))
+    return max(0.0, mean + strength * (value - mean))
 
 
 def _finite(*values: float) -> bool:
@@ -259,7 +262,7 @@ def _check_timing(p: SimulationParameters) -> None:
     starts = p.phase_starts_s
     if len(starts) < 2 or not _finite(*starts, p.phase_duration_s, p.injection_s, p.bolus_arrival_s):
         raise InputError("A simulated exam needs at least two phase start times in seconds; give them.")
-    gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(starts)]
     if starts[0] != 0 or p.phase_duration_s <= 0 or min(gaps) < p.phase_duration_s - 1e-9:
         raise InputError(
             f"The phase starts {list(starts)} s do not fit phases of {p.phase_duration_s:g} s; start at 0 and leave "

@@ -32,9 +32,7 @@ def spoiled_gradient_echo(
 
 def tissue_signal(concentration_mm: np.ndarray, tissue: Tissue, sequence: PulseSequence) -> np.ndarray:
     """``spoiled_gradient_echo`` of one tissue."""
-    return spoiled_gradient_echo(
-        concentration_mm, tissue.t1_s, tissue.proton_density, tissue.r2star_per_s, sequence
-    )
+    return spoiled_gradient_echo(concentration_mm, tissue.t1_s, tissue.proton_density, tissue.r2star_per_s, sequence)
 
 
 def rician(signal: np.ndarray, sigma: float, generator: np.random.Generator) -> np.ndarray:
@@ -51,7 +49,9 @@ def receive_field(geometry: Geometry, amplitude: float, generator: np.random.Gen
 
     A random second-order polynomial of the grid coordinates, scaled to [-1, 1] and exponentiated.
     """
-    z, y, x = (np.linspace(-1, 1, n).reshape([-1 if a == k else 1 for k in range(3)]) for a, n in enumerate(geometry.shape))
+    z, y, x = (
+        np.linspace(-1, 1, n).reshape([-1 if a == k else 1 for k in range(3)]) for a, n in enumerate(geometry.shape)
+    )
     c = generator.standard_normal(9)
     field = (
         c[0] * x + c[1] * y + c[2] * z + c[3] * x * y + c[4] * y * z + c[5] * x * z

@@ -25,7 +25,7 @@ _TABLE_SIZE = 256
 
 
 def parker_blood_concentration(minutes: np.ndarray) -> np.ndarray:
-    """Population concentration in whole blood, mM, at ``minutes`` after arrival; 0 before arrival (Parker 2006, eq. 1)."""
+    """Population concentration in whole blood, mM, ``minutes`` after arrival (Parker 2006, eq. 1); 0 before."""
     t = np.asarray(minutes, dtype=np.float64)
     later = np.maximum(t, 0.0)
     bolus = sum(
@@ -65,11 +65,13 @@ def extended_tofts(
 def _convolution(times: np.ndarray, kep: np.ndarray, plasma: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """integral_0^t Cp(u) exp(-kep (t-u)) du in mM min, shape (T, N)."""
     unique, position = np.unique(kep, return_inverse=True)
-    if unique.size <= _TABLE_SIZE or unique[0] <= 0:
+    positive = unique[unique > 0]
+    if positive.size <= _TABLE_SIZE:
         return _simpson(times, unique, plasma)[:, position]
-    nodes = np.linspace(math.log(unique[0]), math.log(unique[-1]), _TABLE_SIZE)
+    nodes = np.linspace(math.log(positive[0]), math.log(positive[-1]), _TABLE_SIZE)
     table = CubicSpline(nodes, _simpson(times, np.exp(nodes), plasma), axis=1)
-    return table(np.log(unique))[:, position]
+    without_return = _simpson(times, unique[unique <= 0], plasma)
+    return np.concatenate([without_return, table(np.log(positive))], axis=1)[:, position]
 
 
 def _simpson(times: np.ndarray, kep: np.ndarray, plasma: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The commands of ``iith``, one file each with ``add_parser`` and ``run``."""
