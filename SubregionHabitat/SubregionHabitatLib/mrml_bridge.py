@@ -1,0 +1,580 @@
+"""Between MRML nodes and the library's data classes: the one library file that imports slicer and vtk.
+
+Only the three Slicer modules import it. MRML is RAS, the library LPS; arrays are (Z, Y, X) on both sides. Shapes are
+checked here, because ``slicer.util.updateVolumeFromArray`` takes any. Node names can hold a patient's name, so they
+appear in messages to the user only, never in results.
+
+Results belong to an exam: every result node refers to the exam's nodes (reference role ``EXAM_ROLE``) and says in the
+attribute ``KIND_ATTRIBUTE`` what it is. ``ExamResults`` finds them again, so that a second run fills the same nodes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+from .curves import EnhancementCurve
+from .errors import InputError
+from .exam import DceExam, ExamSource, Timing, check_times
+from .geometry import Geometry, bounding_box
+from .masks import DrawnRegion, RegionMask, onto_grid
+from .timing import unwrap_midnight
+
+EXAM_ROLE = "IITH.exam"
+KIND_ATTRIBUTE = "IITH.kind"
+TIMES_ATTRIBUTE = "IITH.times_s"
+FOLDER_EXAM_ATTRIBUTE = "IITH.exam"
+
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+# --- volumes ---------------------------------------------------------------------------------------------------------
+
+
+def array_from_matrix(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    return np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
+
+
+def matrix_from_array(array: np.ndarray) -> vtk.vtkMatrix4x4:
+    matrix = vtk.vtkMatrix4x4()
+    for row in range(4):
+        for column in range(4):
+            matrix.SetElement(row, column, float(array[row, column]))
+    return matrix
+
+
+def geometry_from_ras(ijk_to_ras: np.ndarray, shape: tuple[int, int, int]) -> Geometry:
+    """LPS geometry of a (Z, Y, X) array whose (i, j, k) index maps to RAS millimetres by a 4x4 matrix."""
+    lps = _FLIP @ ijk_to_ras
+    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    if spacing.min() <= 0:
+        raise InputError("An image axis has no length; re-export the image.")
+    return Geometry(
+        shape=tuple(int(n) for n in shape),
+        spacing_mm=tuple(spacing.tolist()),
+        origin_mm=tuple(lps[:3, 3].tolist()),
+        direction=tuple((lps[:3, :3] / spacing).ravel().tolist()),
+    )
+
+
+def ras_from_geometry(geometry: Geometry) -> np.ndarray:
+    """4x4 matrix from (i, j, k) index to RAS millimetres."""
+    return _FLIP @ geometry.index_to_lps
+
+
+def volume_array(volume) -> tuple[np.ndarray, Geometry]:
+    """A view of a scalar volume's voxels (Z, Y, X) and its LPS geometry.
+
+    Raises InputError for no node, an empty node, a volume with several components, and for a volume under a
+    transform that is not hardened, whose matrix alone does not say where it lies.
+    """
+    if volume is None:
+        raise InputError("A volume is missing; select it.")
+    name = volume.GetName()
+    if not volume.IsA("vtkMRMLScalarVolumeNode") or _n_components(volume) > 1:
+        raise InputError(
+            f"The volume '{name}' is a {volume.GetNodeTagName()} with several values per voxel; load the exam as a "
+            "volume sequence or as one scalar volume per phase."
+        )
+    if volume.GetImageData() is None or volume.GetImageData().GetPointData().GetScalars() is None:
+        raise InputError(f"The volume '{name}' holds no image; load it again.")
+    _refuse_transform(volume, "volume")
+    array = slicer.util.arrayFromVolume(volume)
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return array, geometry_from_ras(array_from_matrix(matrix), array.shape)
+
+
+def _n_components(volume) -> int:
+    image = volume.GetImageData()
+    return image.GetNumberOfScalarComponents() if image is not None else 1
+
+
+def _refuse_transform(node, role: str) -> None:
+    if node.GetParentTransformNode() is not None:
+        raise InputError(
+            f"The {role} '{node.GetName()}' is under the transform '{node.GetParentTransformNode().GetName()}'; "
+            "harden the transform (Data module, right-click the node's transform) and run again."
+        )
+
+
+def set_volume(volume, array: np.ndarray, geometry: Geometry) -> None:
+    """Put an array (Z, Y, X) and its geometry into a volume node; bool becomes uint8."""
+    if array.shape != geometry.shape:
+        raise ValueError(f"array of shape {array.shape} for a grid of {geometry.shape}")
+    volume.SetIJKToRASMatrix(matrix_from_array(ras_from_geometry(geometry)))
+    slicer.util.updateVolumeFromArray(volume, array.astype(np.uint8) if array.dtype == bool else array)
+
+
+# --- the exam --------------------------------------------------------------------------------------------------------
+
+# Units in which sequences and the DICOM importer give times; other units are not times.
+_SECONDS_PER_UNIT = {
+    "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0, "minute": 60.0,
+    "minutes": 60.0,
+}  # fmt: skip
+# DICOM tags by which the importer orders frames and that are clocks, with how far each can be trusted.
+_CLOCK_TAGS = {
+    "TriggerTime": "high", "AcquisitionTime": "high", "ContentTime": "high", "SeriesTime": "medium",
+    "DeltaStartTime": "medium",
+}  # fmt: skip
+_ASK_FOR_TIMES = "enter the phase times in seconds, for example 0, 90, 180, 270"
+
+
+def parse_times(text: str) -> tuple[float, ...]:
+    """Times in seconds from text like "0, 90, 180" (commas, semicolons or blanks); empty text gives ()."""
+    values = []
+    for word in re.split(r"[\s,;]+", text.strip()):
+        if not word:
+            continue
+        try:
+            values.append(float(word))
+        except ValueError:
+            raise InputError(f"The phase time '{word}' is not a number; {_ASK_FOR_TIMES}.") from None
+    return tuple(values)
+
+
+def exam_from_nodes(nodes: Sequence, times_s: Sequence[float] = ()) -> DceExam:
+    """The exam in one sequence node, or in one scalar volume per phase with ``times_s``; see the two functions."""
+    nodes = [node for node in nodes if node is not None]
+    if not nodes:
+        raise InputError("No DCE exam is selected; select a sequence, or the volumes of its phases with their times.")
+    if nodes[0].IsA("vtkMRMLSequenceNode"):
+        return exam_from_sequence(nodes[0], times_s)
+    return exam_from_volumes(nodes, times_s)
+
+
+def exam_from_sequence(sequence, times_s: Sequence[float] = ()) -> DceExam:
+    """The exam in a sequence of scalar volumes.
+
+    Times are ``times_s`` where given, else what the DICOM importer noted from a clock tag, else the index values
+    when they are times in s, ms or min. Frame numbers 0..n-1 are not times: InputError asks for them.
+    """
+    volumes = [sequence.GetNthDataNode(i) for i in range(sequence.GetNumberOfDataNodes())]
+    if any(v is None or not v.IsA("vtkMRMLVolumeNode") for v in volumes):
+        raise InputError(f"The sequence '{sequence.GetName()}' does not hold volumes; select the DCE volume sequence.")
+    if times_s:
+        found, timing = list(times_s), Timing(source="user", confidence="high")
+    else:
+        found, timing = _sequence_times(sequence, len(volumes))
+    return _exam(volumes, found, timing, f"volume sequence of {len(volumes)} phases")
+
+
+def exam_from_volumes(volumes: Sequence, times_s: Sequence[float]) -> DceExam:
+    """The exam in one volume per phase; ``times_s`` in the order of the volumes, which need not be that of time."""
+    if not times_s:
+        raise InputError(f"{len(volumes)} phase volumes are selected without times; {_ASK_FOR_TIMES}.")
+    timing = Timing(source="user", confidence="high")
+    return _exam(list(volumes), list(times_s), timing, f"{len(volumes)} phase volumes")
+
+
+def _exam(volumes, times_s, timing: Timing, description: str) -> DceExam:
+    if len(volumes) < 2 or len(times_s) != len(volumes):
+        check_times(tuple(times_s), len(volumes))
+    order = np.argsort(times_s, kind="stable")
+    volumes, times_s = [volumes[i] for i in order], [float(times_s[i]) for i in order]
+    times_s = tuple(t - times_s[0] for t in times_s)
+    check_times(times_s, len(volumes))
+    first, geometry = volume_array(volumes[0])
+    signal = np.empty((len(volumes), *geometry.shape), dtype=np.float32)
+    signal[0] = first
+    for index, volume in enumerate(volumes[1:], start=1):
+        array, other = volume_array(volume)
+        if not other.same_grid(geometry):
+            raise InputError(
+                f"Phase {index + 1} ('{volume.GetName()}') lies on another grid than the first phase; resample it onto "
+                "the first phase (Resample Image module) or select the right volume."
+            )
+        signal[index] = array
+    source = ExamSource(kind="nodes", description=description)
+    return DceExam(signal=signal, times_s=times_s, geometry=geometry, timing=timing, source=source)
+
+
+def _sequence_times(sequence, n_phases: int) -> tuple[list[float], Timing]:
+    tag = sequence.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagName")
+    labels = sequence.GetAttribute("MultiVolume.FrameLabels")
+    if tag and labels:
+        return _importer_times(sequence, tag, labels, n_phases)
+    unit = _SECONDS_PER_UNIT.get((sequence.GetIndexUnit() or "").strip().lower())
+    is_time = (sequence.GetIndexName() or "").strip().lower() == "time" and unit is not None
+    values = _numbers([sequence.GetNthIndexValue(i) for i in range(n_phases)])
+    if not is_time or values is None or _are_frame_numbers(values):
+        raise InputError(
+            f"The sequence '{sequence.GetName()}' numbers its frames and does not say when they were acquired; "
+            f"{_ASK_FOR_TIMES}."
+        )
+    return [v * unit for v in values], Timing(source="sequence index", confidence="medium")
+
+
+def _importer_times(sequence, tag: str, labels: str, n_phases: int) -> tuple[list[float], Timing]:
+    unit = (sequence.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits") or "").strip().lower()
+    values = _numbers(labels.split(","))
+    if tag not in _CLOCK_TAGS or unit not in _SECONDS_PER_UNIT or values is None or len(values) != n_phases:
+        raise InputError(
+            f"The frames of '{sequence.GetName()}' were ordered by {tag}, which does not say when they were acquired; "
+            f"{_ASK_FOR_TIMES}."
+        )
+    seconds = unwrap_midnight([v * _SECONDS_PER_UNIT[unit] for v in values])
+    return seconds, Timing(source=tag, confidence=_CLOCK_TAGS[tag])
+
+
+def _numbers(words: Sequence[str]) -> list[float] | None:
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        return None
+    return values if np.isfinite(values).all() else None
+
+
+def _are_frame_numbers(values: Sequence[float]) -> bool:
+    """0, 1, 2 .. or 1, 2, 3 ..: an importer's counting, not seconds between phases of a breast exam."""
+    start = values[0] if values else 0.0
+    return start in (0.0, 1.0) and all(v == start + i for i, v in enumerate(values))
+
+
+# --- regions ---------------------------------------------------------------------------------------------------------
+
+# Okabe and Ito's colours, told apart by color-blind readers too.
+LESION_COLOR = (0.80, 0.47, 0.65)
+RING_COLOR = (0.34, 0.71, 0.91)
+HABITAT_COLORS = ((0.00, 0.45, 0.70), (0.94, 0.89, 0.26), (0.84, 0.37, 0.00), (0.00, 0.62, 0.45),
+                  (0.90, 0.62, 0.00), (0.35, 0.35, 0.35))  # fmt: skip
+
+# The DICOM master list has no code for a habitat or a peritumoral ring: habitats are coded as the neoplasm they are
+# part of, the ring as tissue; the segment's name says the rest.
+_BREAST = "Anatomic codes - DICOM master list~SCT^76752008^Breast~^^"
+_NEOPLASM = "SCT^49755003^Morphologically Altered Structure~SCT^86049000^Neoplasm, Primary~^^"
+_TISSUE = "SCT^85756007^Tissue~SCT^85756007^Tissue~^^"
+_LIST = "Segmentation category and type - DICOM master list"
+NEOPLASM_TERMINOLOGY = f"{_LIST}~{_NEOPLASM}~{_BREAST}"
+TISSUE_TERMINOLOGY = f"{_LIST}~{_TISSUE}~{_BREAST}"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment to write: its ID, shown name, colour (r, g, b) 0..1, terminology entry, mask (Z, Y, X) bool."""
+
+    id: str
+    name: str
+    color: tuple[float, float, float]
+    terminology: str
+    mask: np.ndarray
+    filled: bool = True
+
+
+def region_from_segment(segmentation, segment_id: str, geometry: Geometry, role: str) -> RegionMask:
+    """A segment as a mask on the exam's grid; ``role`` ("VOI", "lesion") names it in messages.
+
+    Raises InputError for no segmentation, an unknown or empty segment, a transform that is not hardened, and a
+    segment that lies outside the exam.
+    """
+    if segmentation is None:
+        raise InputError(f"No segmentation is selected for the {role}; select it.")
+    segment = segmentation.GetSegmentation().GetSegment(segment_id) if segment_id else None
+    if segment is None:
+        known = ", ".join(f"'{name}'" for name in segment_names(segmentation).values()) or "none"
+        raise InputError(
+            f"The segmentation '{segmentation.GetName()}' has no segment '{segment_id}' for the {role}; select one of "
+            f"its segments ({known})."
+        )
+    _refuse_transform(segmentation, "segmentation")
+    region = _segment_on_own_grid(segmentation, segment_id, segment.GetName(), role)
+    pasted = _paste_on_lattice(region, geometry)
+    if pasted is not None:
+        return RegionMask(pasted, region.source)
+    return onto_grid(region, geometry, role)
+
+
+def segment_names(segmentation) -> dict[str, str]:
+    """Segment ID -> shown name, in the order of the segmentation."""
+    inner = segmentation.GetSegmentation()
+    ids = [inner.GetNthSegmentID(i) for i in range(inner.GetNumberOfSegments())]
+    return {segment_id: inner.GetSegment(segment_id).GetName() for segment_id in ids}
+
+
+def _segment_on_own_grid(segmentation, segment_id: str, name: str, role: str) -> DrawnRegion:
+    empty = InputError(f"The {role} segment '{name}' is empty; draw it and run again.")
+    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    if not segmentation.GetSegmentation().ContainsRepresentation(representation):
+        segmentation.CreateBinaryLabelmapRepresentation()
+    image = slicer.vtkOrientedImageData()
+    if not segmentation.GetBinaryLabelmapRepresentation(segment_id, image) or min(image.GetDimensions()) < 1:
+        raise empty
+    shape = tuple(reversed(image.GetDimensions()))
+    mask = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape) > 0
+    if not mask.any():
+        raise empty
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    to_ras = array_from_matrix(matrix)
+    # the array starts at the image's extent, which need not be index 0
+    to_ras[:3, 3] += to_ras[:3, :3] @ np.array(image.GetExtent()[::2], dtype=float)
+    return DrawnRegion(mask, geometry_from_ras(to_ras, shape), f"segment '{name}'")
+
+
+def _paste_on_lattice(region: DrawnRegion, geometry: Geometry) -> np.ndarray | None:
+    """The region on the exam's grid by copying, where its voxels are the exam's voxels; else None."""
+    box = bounding_box(region.mask)
+    part = region.geometry.crop(box)
+    corner = np.rint(geometry.index_of(np.array([part.origin_mm]))[0]).astype(int)
+    stop = corner + part.shape
+    if corner.min() < 0 or np.any(stop > geometry.shape):
+        return None
+    target = tuple(slice(int(a), int(b)) for a, b in zip(corner, stop, strict=True))
+    if not geometry.crop(target).same_grid(part):
+        return None
+    mask = np.zeros(geometry.shape, dtype=bool)
+    mask[target] = region.mask[box]
+    return mask
+
+
+def set_segments(segmentation, segments: Sequence[Segment], geometry: Geometry, reference_volume) -> None:
+    """Make ``segments`` the content of a segmentation; it is shown on ``reference_volume``'s grid."""
+    for segment in segments:
+        if segment.mask.shape != geometry.shape:
+            raise ValueError(f"segment {segment.id} of shape {segment.mask.shape} for a grid of {geometry.shape}")
+    inner = segmentation.GetSegmentation()
+    inner.RemoveAllSegments()
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(reference_volume)
+    for segment in segments:
+        if segment.mask.any():
+            image = _oriented_image(segment.mask, geometry)
+            segmentation.AddSegmentFromBinaryLabelmapRepresentation(
+                image, segment.name, list(segment.color), segment.id
+            )
+        else:
+            inner.AddEmptySegment(segment.id, segment.name, list(segment.color))
+        inner.GetSegment(segment.id).SetTerminology(segment.terminology)
+        segmentation.GetDisplayNode().SetSegmentOpacity2DFill(segment.id, 0.5 if segment.filled else 0.0)
+
+
+def _oriented_image(mask: np.ndarray, geometry: Geometry):
+    box = bounding_box(mask)
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(*(int(v) for s in reversed(box) for v in (s.start, s.stop - 1)))
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    shape = tuple(s.stop - s.start for s in box)
+    numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)[:] = mask[box]
+    image.SetImageToWorldMatrix(matrix_from_array(ras_from_geometry(geometry)))
+    return image
+
+
+# --- maps ------------------------------------------------------------------------------------------------------------
+
+# Shown range and colour table per map; the first table that the scene has is taken (file-based tables exist in the
+# application only). None: 2nd to 98th percentile inside the lesion.
+_SEQUENTIAL = ("vtkMRMLColorTableNodeFileViridis.txt", "vtkMRMLColorTableNodeGrey")
+MAP_DISPLAY = {
+    "pe_early": ((0.0, 300.0), _SEQUENTIAL),
+    "pe_peak": ((0.0, 300.0), _SEQUENTIAL),
+    "ser": ((0.0, 2.0), _SEQUENTIAL),
+    "wis": (None, _SEQUENTIAL),
+    "wos": (None, _SEQUENTIAL),
+}
+
+
+def set_map(volume, name: str, array: np.ndarray, geometry: Geometry, lesion: np.ndarray) -> None:
+    """Put a kinetic map (Z, Y, X) float32, NaN where undefined, into a volume and show it in a fitting range."""
+    set_volume(volume, np.ascontiguousarray(array, dtype=np.float32), geometry)
+    volume.CreateDefaultDisplayNodes()
+    limits, tables = MAP_DISPLAY[name]
+    low, high = limits or _percentile_range(array[lesion])
+    display = volume.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(high - low, (low + high) / 2)
+    scene = volume.GetScene()
+    display.SetAndObserveColorNodeID(next((t for t in tables if scene.GetNodeByID(t)), tables[-1]))
+
+
+def _percentile_range(values: np.ndarray) -> tuple[float, float]:
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(values, [2, 98]))
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
+
+
+# --- tables and plots ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Column:
+    """A table column: text where a value is text (None becomes ""), else numbers (None becomes NaN)."""
+
+    name: str
+    values: Sequence
+    unit: str = ""
+    description: str = ""
+
+
+def set_table(table, columns: Sequence[Column]) -> None:
+    """Make ``columns`` the content of a table node, read-only for the user."""
+    if len({len(c.values) for c in columns}) > 1:
+        raise ValueError("columns of different lengths")
+    table.SetLocked(False)
+    table.RemoveAllColumns()
+    for column in columns:
+        table.AddColumn(_vtk_column(column))
+        if column.unit:
+            table.SetColumnUnitLabel(column.name, column.unit)
+        if column.description:
+            table.SetColumnDescription(column.name, column.description)
+    table.SetUseColumnTitleAsColumnHeader(True)
+    table.SetLocked(True)
+
+
+def _vtk_column(column: Column):
+    if any(isinstance(v, str) for v in column.values):
+        array = vtk.vtkStringArray()
+        for value in column.values:
+            array.InsertNextValue("" if value is None else str(value))
+    else:
+        numbers = np.array([np.nan if v is None else float(v) for v in column.values], dtype=np.float64)
+        array = numpy_support.numpy_to_vtk(numbers, deep=True)
+    array.SetName(column.name)
+    return array
+
+
+def table_rows(table) -> list[dict]:
+    """The rows of a table node as dictionaries; numbers are float, NaN becomes None."""
+    content = table.GetTable()
+    columns = [content.GetColumn(i) for i in range(content.GetNumberOfColumns())]
+    rows = []
+    for index in range(content.GetNumberOfRows()):
+        values = [column.GetValue(index) for column in columns]
+        rows.append(
+            {
+                column.GetName(): None if isinstance(value, float) and np.isnan(value) else value
+                for column, value in zip(columns, values, strict=True)
+            }
+        )
+    return rows
+
+
+def set_curves(table, curves: Sequence[EnhancementCurve]) -> None:
+    """Mean and spread of the enhancement of each region over time as columns of a table."""
+    if not curves:
+        raise ValueError("no curves")
+    columns = [Column("time", curves[0].times_s, "s", "Seconds after the pre-contrast phase")]
+    for curve in curves:
+        about = f"enhancement of {curve.region} over its {curve.n_voxels} voxels"
+        columns.append(Column(curve.region, curve.mean, "%", f"Mean {about}"))
+        columns.append(Column(f"{curve.region} SD", curve.sd, "%", f"Standard deviation of the {about}"))
+    set_table(table, columns)
+
+
+def set_curve_plot(chart, series: Mapping[str, object], table, colors: Mapping[str, tuple]) -> None:
+    """Plot the curves of ``table``: ``series`` maps a region (its column) to its plot series node."""
+    chart.RemoveAllPlotSeriesNodeIDs()
+    for region, node in series.items():
+        node.SetName(region)
+        node.SetAndObserveTableNodeID(table.GetID())
+        node.SetXColumnName("time")
+        node.SetYColumnName(region)
+        # a scatter plot with a line: the only kind with a numeric x axis
+        node.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+        node.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
+        node.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
+        node.SetColor(*colors[region])
+        chart.AddAndObservePlotSeriesNodeID(node.GetID())
+    chart.SetTitle("Mean enhancement")
+    chart.SetXAxisTitle("Time after the pre-contrast phase (s)")
+    chart.SetYAxisTitle("Enhancement (%)")
+
+
+# --- results in the scene --------------------------------------------------------------------------------------------
+
+
+class ExamResults:
+    """The result nodes of one exam, each found by its kind ("map.ser", "table.volumes"), made when absent.
+
+    Raises InputError when there is no exam node.
+    """
+
+    def __init__(self, exam_nodes: Sequence) -> None:
+        self.exam_nodes = tuple(node for node in exam_nodes if node is not None)
+        if not self.exam_nodes:
+            raise InputError("No DCE exam is selected; select a sequence, or the volumes of its phases.")
+        self.scene = self.exam_nodes[0].GetScene()
+
+    @classmethod
+    def of(cls, result) -> ExamResults:
+        """The results that a result node belongs to; InputError when it is not one or its exam is gone."""
+        count = result.GetNumberOfNodeReferences(EXAM_ROLE)
+        exam_nodes = [result.GetNthNodeReference(EXAM_ROLE, i) for i in range(count)]
+        if not exam_nodes or any(node is None for node in exam_nodes):
+            raise InputError(
+                f"'{result.GetName()}' does not belong to a DCE exam of this scene; select a result of the Subregion "
+                "Habitat module, or run that module first."
+            )
+        return cls(exam_nodes)
+
+    def find(self, kind: str):
+        """The result node of this kind, or None."""
+        return next((node for node in self.all() if node.GetAttribute(KIND_ATTRIBUTE) == kind), None)
+
+    def all(self) -> list:
+        """Every result node of this exam, in the order of the scene."""
+        wanted = [node.GetID() for node in self.exam_nodes]
+        nodes = (self.scene.GetNthNode(i) for i in range(self.scene.GetNumberOfNodes()))
+        return [node for node in nodes if node.GetAttribute(KIND_ATTRIBUTE) and _exam_ids(node) == wanted]
+
+    def node(self, kind: str, class_name: str, name: str):
+        """The result node of this kind; made, and put into the exam's folder, when there is none."""
+        found = self.find(kind)
+        if found is not None and found.IsA(class_name):
+            return found
+        made = self.scene.AddNewNodeByClass(class_name, self.scene.GenerateUniqueName(name))
+        made.SetAttribute(KIND_ATTRIBUTE, kind)
+        for exam_node in self.exam_nodes:
+            made.AddNodeReferenceID(EXAM_ROLE, exam_node.GetID())
+        self._put_into_folder(made)
+        return made
+
+    def remove(self, prefix: str, keep: Sequence[str] = ()) -> None:
+        """Remove the result nodes whose kind starts with ``prefix``, except the kinds in ``keep``."""
+        for node in self.all():
+            kind = node.GetAttribute(KIND_ATTRIBUTE)
+            if kind.startswith(prefix) and kind not in keep:
+                self.scene.RemoveNode(node)
+
+    def exam(self) -> DceExam:
+        """The exam anew, with the times that the results were made with."""
+        noted = [n.GetAttribute(TIMES_ATTRIBUTE) for n in self.all() if n.GetAttribute(TIMES_ATTRIBUTE)]
+        return exam_from_nodes(self.exam_nodes, parse_times(noted[0]) if noted else ())
+
+    def folder(self) -> int:
+        """The subject hierarchy item of the folder that holds the results, made when absent."""
+        hierarchy = self.scene.GetSubjectHierarchyNode()
+        if hierarchy is None:
+            hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
+        exam_id = self.exam_nodes[0].GetID()
+        item = hierarchy.GetItemByDataNode(self.exam_nodes[0])
+        parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
+        children = vtk.vtkIdList()
+        hierarchy.GetItemChildren(parent, children)
+        for index in range(children.GetNumberOfIds()):
+            if hierarchy.GetItemAttribute(children.GetId(index), FOLDER_EXAM_ATTRIBUTE) == exam_id:
+                return children.GetId(index)
+        folder = hierarchy.CreateFolderItem(parent, f"IITH {self.exam_nodes[0].GetName()}")
+        hierarchy.SetItemAttribute(folder, FOLDER_EXAM_ATTRIBUTE, exam_id)
+        return folder
+
+    def _put_into_folder(self, node) -> None:
+        hierarchy = self.scene.GetSubjectHierarchyNode()
+        folder = self.folder()
+        item = hierarchy.GetItemByDataNode(node)
+        if item:
+            hierarchy.SetItemParent(item, folder)
+        else:
+            hierarchy.CreateItem(folder, node)
+
+
+def _exam_ids(node) -> list[str]:
+    return [node.GetNthNodeReferenceID(EXAM_ROLE, i) for i in range(node.GetNumberOfNodeReferences(EXAM_ROLE))]
