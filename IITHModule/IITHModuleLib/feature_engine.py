@@ -1,0 +1,86 @@
+"""The one small interface behind which radiomic features are computed, and the PyRadiomics engine."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from SubregionHabitatLib.errors import InputError
+from SubregionHabitatLib.geometry import Geometry
+
+ENGINES = ("pyradiomics",)
+
+
+class FeatureEngine(Protocol):
+    """Computes features of one region of one prepared image. Names are PyRadiomics' ("original_glcm_Contrast")."""
+
+    name: str
+
+    def version(self) -> str:
+        """Version text for the provenance."""
+
+    def shape_features(self, mask: np.ndarray, geometry: Geometry) -> dict[str, float]:
+        """Shape features of ``mask`` (Z, Y, X) bool."""
+
+    def image_features(
+        self,
+        image: np.ndarray,
+        mask: np.ndarray,
+        geometry: Geometry,
+        bin_width: float | None,
+        bin_count: int | None,
+        voxel_array_shift: float,
+    ) -> dict[str, float]:
+        """First-order and texture features of ``image`` (Z, Y, X) inside ``mask``; exactly one kind of binning."""
+
+
+def make_engine(name: str) -> FeatureEngine:
+    """The engine called ``name``; raises InputError when it is unknown or not installed."""
+    if name not in ENGINES:
+        raise InputError(f"The feature engine {name} is unknown; choose one of {', '.join(ENGINES)}.")
+    return PyRadiomicsEngine()
+
+
+class PyRadiomicsEngine:
+    """PyRadiomics 3.0.1 (or SlicerRadiomics' copy of it), called on images that are already prepared."""
+
+    name = "pyradiomics"
+
+    def __init__(self) -> None:
+        try:
+            import radiomics
+        except ImportError as error:
+            raise InputError(
+                "PyRadiomics is not installed; run `make install`, or install the SlicerRadiomics extension in Slicer."
+            ) from error
+        radiomics.setVerbosity(50)
+        self._radiomics = radiomics
+
+    def version(self) -> str:
+        return str(self._radiomics.__version__)
+
+    def shape_features(self, mask: np.ndarray, geometry: Geometry) -> dict[str, float]:
+        return self._execute(mask.astype(np.float32), mask, geometry, ("shape",), {"binWidth": 1.0})
+
+    def image_features(self, image, mask, geometry, bin_width, bin_count, voxel_array_shift) -> dict[str, float]:
+        binning = {"binCount": bin_count} if bin_width is None else {"binWidth": bin_width}
+        classes = ("firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
+        return self._execute(
+            image, mask, geometry, classes, {**binning, "voxelArrayShift": voxel_array_shift, "distances": [1]}
+        )
+
+    def _execute(self, image, mask, geometry, classes, settings) -> dict[str, float]:
+        from radiomics.featureextractor import RadiomicsFeatureExtractor
+
+        from SubregionHabitatLib.volume_io import to_sitk
+
+        extractor = RadiomicsFeatureExtractor(
+            additionalInfo=False, symmetricalGLCM=True, label=1, geometryTolerance=1e-3, **settings
+        )
+        extractor.disableAllFeatures()
+        for name in classes:
+            extractor.enableFeatureClassByName(name)
+        with np.errstate(all="ignore"):
+            found = extractor.execute(to_sitk(image.astype(np.float32), geometry), to_sitk(mask, geometry))
+        return {str(name): float(np.asarray(value)) for name, value in found.items()}
