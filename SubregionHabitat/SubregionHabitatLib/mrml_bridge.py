@@ -10,9 +10,14 @@ attribute ``KIND_ATTRIBUTE`` what it is. ``ExamResults`` finds them again, so th
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import re
+import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import slicer
@@ -20,7 +25,7 @@ import vtk
 from vtk.util import numpy_support
 
 from .curves import EnhancementCurve
-from .errors import InputError
+from .errors import Cancelled, InputError
 from .exam import DceExam, ExamSource, Timing, check_times
 from .geometry import Geometry, bounding_box
 from .masks import DrawnRegion, RegionMask, onto_grid
@@ -140,46 +145,15 @@ def parse_times(text: str) -> tuple[float, ...]:
 
 
 def exam_from_nodes(nodes: Sequence, times_s: Sequence[float] = ()) -> DceExam:
-    """The exam in one sequence node, or in one scalar volume per phase with ``times_s``; see the two functions."""
-    nodes = [node for node in nodes if node is not None]
-    if not nodes:
-        raise InputError("No DCE exam is selected; select a sequence, or the volumes of its phases with their times.")
-    if nodes[0].IsA("vtkMRMLSequenceNode"):
-        return exam_from_sequence(nodes[0], times_s)
-    return exam_from_volumes(nodes, times_s)
+    """The exam in one sequence of scalar volumes, or in one scalar volume per phase (in any order).
 
-
-def exam_from_sequence(sequence, times_s: Sequence[float] = ()) -> DceExam:
-    """The exam in a sequence of scalar volumes.
-
-    Times are ``times_s`` where given, else what the DICOM importer noted from a clock tag, else the index values
-    when they are times in s, ms or min. Frame numbers 0..n-1 are not times: InputError asks for them.
+    Times are those of ``phase_times``. Raises InputError when nodes or times are missing or do not fit together.
     """
-    volumes = [sequence.GetNthDataNode(i) for i in range(sequence.GetNumberOfDataNodes())]
-    if any(v is None or not v.IsA("vtkMRMLVolumeNode") for v in volumes):
-        raise InputError(f"The sequence '{sequence.GetName()}' does not hold volumes; select the DCE volume sequence.")
-    if times_s:
-        found, timing = list(times_s), Timing(source="user", confidence="high")
-    else:
-        found, timing = _sequence_times(sequence, len(volumes))
-    return _exam(volumes, found, timing, f"volume sequence of {len(volumes)} phases")
-
-
-def exam_from_volumes(volumes: Sequence, times_s: Sequence[float]) -> DceExam:
-    """The exam in one volume per phase; ``times_s`` in the order of the volumes, which need not be that of time."""
-    if not times_s:
-        raise InputError(f"{len(volumes)} phase volumes are selected without times; {_ASK_FOR_TIMES}.")
-    timing = Timing(source="user", confidence="high")
-    return _exam(list(volumes), list(times_s), timing, f"{len(volumes)} phase volumes")
-
-
-def _exam(volumes, times_s, timing: Timing, description: str) -> DceExam:
-    if len(volumes) < 2 or len(times_s) != len(volumes):
-        check_times(tuple(times_s), len(volumes))
-    order = np.argsort(times_s, kind="stable")
-    volumes, times_s = [volumes[i] for i in order], [float(times_s[i]) for i in order]
-    times_s = tuple(t - times_s[0] for t in times_s)
-    check_times(times_s, len(volumes))
+    volumes = _phase_volumes(nodes)
+    found, timing = phase_times(nodes, times_s)
+    check_times(tuple(sorted(found)), len(volumes))
+    order = np.argsort(found, kind="stable")
+    volumes, seconds = [volumes[i] for i in order], [found[i] - min(found) for i in order]
     first, geometry = volume_array(volumes[0])
     signal = np.empty((len(volumes), *geometry.shape), dtype=np.float32)
     signal[0] = first
@@ -191,8 +165,58 @@ def _exam(volumes, times_s, timing: Timing, description: str) -> DceExam:
                 "the first phase (Resample Image module) or select the right volume."
             )
         signal[index] = array
-    source = ExamSource(kind="nodes", description=description)
-    return DceExam(signal=signal, times_s=times_s, geometry=geometry, timing=timing, source=source)
+    kind = "volume sequence" if _is_sequence(nodes) else "volumes"
+    source = ExamSource(kind="nodes", description=f"{kind} of {len(volumes)} phases")
+    return DceExam(signal=signal, times_s=tuple(seconds), geometry=geometry, timing=timing, source=source)
+
+
+def phase_times(nodes: Sequence, times_s: Sequence[float] = ()) -> tuple[list[float], Timing]:
+    """Seconds of each phase in the order of the nodes (or of the sequence's frames), and where they come from.
+
+    These are ``times_s`` where given, else what the DICOM importer noted from a clock tag, else a sequence's index
+    values when they are times in s, ms or min. Frame numbers 0..n-1 are not times: InputError asks for them.
+    """
+    n_phases = len(_phase_volumes(nodes))
+    if times_s:
+        check_times(tuple(sorted(times_s)), n_phases)
+        return [float(t) for t in times_s], Timing(source="user", confidence="high")
+    if _is_sequence(nodes):
+        return _sequence_times(_present(nodes)[0], n_phases)
+    raise InputError(f"{n_phases} phase volumes are selected without times; {_ASK_FOR_TIMES}.")
+
+
+def set_sequence(sequence, exam: DceExam) -> None:
+    """Make the phases of an exam the content of a sequence node, indexed by time in seconds."""
+    sequence.RemoveAllDataNodes()
+    sequence.SetIndexName("time")
+    sequence.SetIndexUnit("s")
+    sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
+    for index, time_s in enumerate(exam.times_s):
+        volume = slicer.vtkMRMLScalarVolumeNode()
+        volume.SetName(f"phase {index}")
+        set_volume(volume, exam.signal[index], exam.geometry)
+        sequence.SetDataNodeAtValue(volume, f"{time_s:g}")
+
+
+def _present(nodes: Sequence) -> list:
+    found = [node for node in nodes if node is not None]
+    if not found:
+        raise InputError("No DCE exam is selected; select a sequence, or the volumes of its phases with their times.")
+    return found
+
+
+def _is_sequence(nodes: Sequence) -> bool:
+    return _present(nodes)[0].IsA("vtkMRMLSequenceNode")
+
+
+def _phase_volumes(nodes: Sequence) -> list:
+    if not _is_sequence(nodes):
+        return _present(nodes)
+    sequence = _present(nodes)[0]
+    volumes = [sequence.GetNthDataNode(i) for i in range(sequence.GetNumberOfDataNodes())]
+    if any(v is None or not v.IsA("vtkMRMLVolumeNode") for v in volumes):
+        raise InputError(f"The sequence '{sequence.GetName()}' does not hold volumes; select the DCE volume sequence.")
+    return volumes
 
 
 def _sequence_times(sequence, n_phases: int) -> tuple[list[float], Timing]:
@@ -486,6 +510,73 @@ def set_curve_plot(chart, series: Mapping[str, object], table, colors: Mapping[s
     chart.SetTitle("Mean enhancement")
     chart.SetXAxisTitle("Time after the pre-contrast phase (s)")
     chart.SetYAxisTitle("Enhancement (%)")
+
+
+# --- the application -------------------------------------------------------------------------------------------------
+
+# Packages that Slicer brings along and that an installation must never replace.
+_PROTECTED = ("numpy", "scipy", "SimpleITK", "vtk", "pydicom")
+
+
+class DialogProgress:
+    """The library's progress shown in a Slicer progress dialog; its Cancel button raises Cancelled."""
+
+    def __init__(self, dialog) -> None:
+        self._dialog = dialog
+
+    def step(self, fraction: float, message: str) -> None:
+        self._dialog.labelText = message
+        # one short of the end: a dialog that reaches its maximum closes itself and forgets a click on Cancel
+        self._dialog.value = min(99, round(100 * fraction))
+        slicer.app.processEvents()
+        if self._dialog.wasCanceled:
+            raise Cancelled("Stopped; nothing was changed.")
+
+
+def ensure_packages(requirements: Mapping[str, str], requester: str) -> None:
+    """Offer to install what is missing; ``requirements`` maps an import name to a pip requirement.
+
+    The packages that Slicer itself brings stay at their versions. In testing mode nothing is installed.
+    Raises InputError when a package is still missing afterwards, because the user declined or pip failed.
+    """
+    missing = [pip_name for name, pip_name in requirements.items() if importlib.util.find_spec(name) is None]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("".join(f"{n}=={v}\n" for n, v in _installed(_PROTECTED)), encoding="utf-8")
+        try:
+            _install(missing, constraints, requester)
+        except (RuntimeError, subprocess.CalledProcessError) as error:
+            raise InputError(f"{requester} needs {', '.join(missing)}, which was not installed ({error}).") from error
+    importlib.invalidate_caches()
+    still = [pip_name for name, pip_name in requirements.items() if importlib.util.find_spec(name) is None]
+    if still:
+        raise InputError(f"{requester} needs {', '.join(still)}; install it in Slicer's Python and run again.")
+
+
+def _installed(names: Sequence[str]) -> list[tuple[str, str]]:
+    found = []
+    for name in names:
+        try:
+            found.append((name, importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _install(missing: list[str], constraints: Path, requester: str) -> None:
+    try:
+        import slicer.packaging as packaging
+    except ImportError:  # Slicer 5.10 and before
+        if slicer.app.testingEnabled():
+            return
+        question = f"{requester} needs these Python packages: {', '.join(missing)}. Install them now?"
+        if not slicer.util.confirmOkCancelDisplay(question):
+            raise RuntimeError("declined") from None
+        slicer.util.pip_install(f'{" ".join(missing)} -c "{constraints}"')
+    else:
+        packaging.pip_ensure(missing, constraints=constraints, requester=requester)
 
 
 # --- results in the scene --------------------------------------------------------------------------------------------
