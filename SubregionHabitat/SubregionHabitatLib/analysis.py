@@ -90,12 +90,11 @@ def analyze_imaging(
     progress = progress or Silent()
     if voi is None and lesion is None:
         raise InputError(
-            "Neither a VOI nor a lesion was given; draw a region around the lesion (--voi) or the lesion itself (--lesion)."
+            "Neither a VOI nor a lesion was given; draw a region around the lesion (--voi) or the lesion itself "
+            "(--lesion)."
         )
     progress.step(0.0, "kinetic maps")
-    choice = choose_early_late(
-        exam.times_s, exam.timing.temporal_resolution_s, parameters.early, parameters.late
-    )
+    choice = choose_early_late(exam.times_s, exam.timing.temporal_resolution_s, parameters.early, parameters.late)
     maps = compute_maps(exam, choice, parameters.peak_search, parameters.wos_mode)
     progress.step(0.4, "lesion")
     found = _find_lesion(exam, maps, voi, lesion, parameters)

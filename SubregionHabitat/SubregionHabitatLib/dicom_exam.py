@@ -83,7 +83,9 @@ def order_phases(
     tag, (order, clock) = next(iter(usable.items()))
     others = {t: c for t, (o, c) in usable.items() if t != tag and o == order and t != "SeriesTime"}
     differing = [t for t, c in others.items() if not _agree(clock, c)]
-    notes += [f"Phase times from {tag} and {t} differ by more than {AGREEMENT_S:g} s; {tag} was used." for t in differing]
+    notes += [
+        f"Phase times from {tag} and {t} differ by more than {AGREEMENT_S:g} s; {tag} was used." for t in differing
+    ]
     confidence = "high" if others and not differing else "medium"
     if tag == "SeriesTime":
         confidence = "low"

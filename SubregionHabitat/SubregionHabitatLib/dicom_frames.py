@@ -15,12 +15,15 @@ from .timing import DAY_S, day_number, seconds_of_datetime, seconds_of_day
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")
 
-_TAGS = """SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID SeriesNumber SeriesDescription Modality
-ImageType Rows Columns PixelSpacing ImagePositionPatient ImageOrientationPatient SliceThickness
-AcquisitionNumber InstanceNumber TemporalPositionIdentifier TriggerTime ContentDate ContentTime AcquisitionDate
-AcquisitionTime AcquisitionDateTime SeriesDate SeriesTime StudyDate RepetitionTime EchoTime FlipAngle ScanningSequence
-ScanOptions SequenceName DiffusionBValue Manufacturer MagneticFieldStrength TemporalResolution AcquisitionDuration
-NumberOfFrames PatientAge PatientName PatientID SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence""".split()
+_TAGS = [
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription"),
+    *("Modality", "ImageType", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("SliceThickness", "AcquisitionNumber", "InstanceNumber", "TemporalPositionIdentifier", "TriggerTime"),
+    *("ContentDate", "ContentTime", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "SeriesDate"),
+    *("SeriesTime", "StudyDate", "RepetitionTime", "EchoTime", "FlipAngle", "ScanningSequence", "DiffusionBValue"),
+    *("Manufacturer", "MagneticFieldStrength", "TemporalResolution", "AcquisitionDuration"),
+    *("PatientAge", "PatientName", "PatientID", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+]
 _GE_DURATION_US = (0x0019, 0x105A)
 _GE_B_VALUE = (0x0043, 0x1039)
 
@@ -169,9 +172,7 @@ def _enhanced_frame(path, index, ds, shared, group) -> Frame:
         return pydicom.Dataset()
 
     content = item("FrameContentSequence")
-    clocks = {
-        k: seconds_of_datetime(content.get(k)) for k in ("FrameAcquisitionDateTime", "FrameReferenceDateTime")
-    }
+    clocks = {k: seconds_of_datetime(content.get(k)) for k in ("FrameAcquisitionDateTime", "FrameReferenceDateTime")}
     clocks["ContentTime"] = _clock(ds.get("ContentDate"), ds.get("ContentTime"))
     clocks["AcquisitionDateTime"] = seconds_of_datetime(ds.get("AcquisitionDateTime"))
     trigger = _number(item("CardiacSynchronizationSequence").get("NominalCardiacTriggerDelayTime"))

@@ -294,9 +294,9 @@ def _refuse_stray_phases(chosen: DynamicSet, strays: list[Stack], scan: FolderSc
         parallel = abs(np.dot(np.cross(f.row, f.column), np.cross(first.row, first.column))) > 0.999
         if stack.loose_key == key and parallel:
             raise InputError(
-                f"{_label(scan.headers[stack.series_uid], stack.series_uid)} looks like a phase of the dynamic exam but "
-                "has a different geometry (grid or number of slices); remove it, resample it, or choose the series with "
-                "--series."
+                f"{_label(scan.headers[stack.series_uid], stack.series_uid)} looks like a phase of the dynamic exam "
+                "but has a different geometry (grid or number of slices); remove it, resample it, or choose the series "
+                "with --series."
             )
 
 

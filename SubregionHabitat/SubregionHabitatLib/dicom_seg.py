@@ -89,9 +89,7 @@ def _stack(dataset: pydicom.Dataset, frames: np.ndarray) -> tuple[np.ndarray, Ge
     measures = _group(shared, groups[0], "PixelMeasuresSequence")
     row, column = (np.asarray(orientation[i : i + 3], dtype=float) for i in (0, 3))
     normal = np.cross(row, column)
-    positions = np.array(
-        [_group(shared, g, "PlanePositionSequence").ImagePositionPatient for g in groups], dtype=float
-    )
+    positions = np.array([_group(shared, g, "PlanePositionSequence").ImagePositionPatient for g in groups], dtype=float)
     height = positions @ normal
     levels = np.unique(np.round(height, 3))
     spacing_z = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -83,10 +84,8 @@ def check_times(times_s: tuple[float, ...], n_phases: int) -> None:
             "post-contrast phase. Add the missing phases."
         )
     if len(times_s) != n_phases:
-        raise InputError(
-            f"{len(times_s)} times were given for {n_phases} phases; give one time in seconds per phase."
-        )
-    for index, (first, second) in enumerate(zip(times_s, times_s[1:], strict=False)):
+        raise InputError(f"{len(times_s)} times were given for {n_phases} phases; give one time in seconds per phase.")
+    for index, (first, second) in enumerate(pairwise(times_s)):
         if not (np.isfinite(first) and np.isfinite(second)):
             raise InputError(f"The times {list(times_s)} hold a value that is not a number; correct --times.")
         if second <= first:

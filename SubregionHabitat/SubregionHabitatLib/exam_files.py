@@ -37,9 +37,7 @@ def read_exam(
     )
 
 
-def read_phase_files(
-    paths: list[Path], times_s: tuple[float, ...] | None, progress: Progress | None = None
-) -> DceExam:
+def read_phase_files(paths: list[Path], times_s: tuple[float, ...] | None, progress: Progress | None = None) -> DceExam:
     """One 3-D volume per phase, pre-contrast first, all on one grid."""
     from .dicom_exam import digest
 

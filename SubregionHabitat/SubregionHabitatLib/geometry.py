@@ -122,4 +122,4 @@ def bounding_box(mask: np.ndarray, margin: tuple[int, int, int] = (0, 0, 0)) -> 
 
 def margin_voxels(margin_mm: float, geometry: Geometry) -> tuple[int, int, int]:
     """How many voxels (z, y, x) are needed to hold ``margin_mm`` on each side."""
-    return tuple(int(math.ceil(margin_mm / s - 1e-9)) for s in geometry.spacing_zyx)
+    return tuple(math.ceil(margin_mm / s - 1e-9) for s in geometry.spacing_zyx)

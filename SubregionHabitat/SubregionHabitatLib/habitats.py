@@ -62,9 +62,7 @@ class Habitats:
     mode: str = "per_tumour"
 
 
-def habitats_per_tumour(
-    maps: KineticMaps, lesion: np.ndarray, parameters: HabitatParameters | None = None
-) -> Habitats:
+def habitats_per_tumour(maps: KineticMaps, lesion: np.ndarray, parameters: HabitatParameters | None = None) -> Habitats:
     """Cluster the voxels of one lesion, mask (Z, Y, X) bool.
 
     Voxels are winsorised and z-scored per map, clustered by k-means (k-means++ seeding, best of n_init), and the

@@ -87,7 +87,7 @@ def interaction_features(
         names = ("contrast", "homogeneity", "correlation", "energy")
         features.update({f"msi_{n}": float("nan") for n in names})
         reasons = {f"msi_{n}": "no habitat voxel" for n in names}
-    units.update({name: "1" for name in features})
+    units.update(dict.fromkeys(features, "1"))
     borders = [(i, j) for i, j in product(range(k + 1), repeat=2) if i < j]
     named = [(f"sr{i}", matrix[i, i]) for i in range(1, k + 1)]
     named += [(f"{'outside' if i == 0 else f'sr{i}'}_sr{j}", matrix[i, j]) for i, j in borders]

@@ -7,6 +7,7 @@ its SER is not below the SER limit. Implemented from the published formulas (alg
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,9 +96,7 @@ def functional_tumor_volume(
     inside = voi.mask[box]
     signal = pre[box].astype(np.float64)
     threshold = None
-    use_background = parameters.background == "on" or (
-        parameters.background == "auto" and not voi.background_applied
-    )
+    use_background = parameters.background == "on" or (parameters.background == "auto" and not voi.background_applied)
     with np.errstate(invalid="ignore"):
         enhancing = inside & (maps.pe_early[box] >= parameters.pe_threshold_percent)
         if use_background:
@@ -195,8 +194,7 @@ def longest_diameter_mm(mask: np.ndarray, geometry: Geometry) -> float:
             points.append(faces)
     index = np.unique(np.concatenate(points), axis=0)
     lps = geometry.lps_of(index)
-    try:
+    # Flat point sets have no hull; their points are then few enough to compare as they are.
+    with suppress(QhullError):
         lps = lps[ConvexHull(lps).vertices]
-    except QhullError:
-        pass
     return float(pdist(lps).max())

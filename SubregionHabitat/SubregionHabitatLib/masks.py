@@ -88,7 +88,7 @@ def _read(path: Path, role: str) -> DrawnRegion:
 
 
 def _read_folder(path: Path, role: str) -> DrawnRegion:
-    from .dicom_seg import find_dicom_seg, read_dicom_seg
+    from .dicom_seg import find_dicom_seg
 
     found = [p for p in sorted(path.rglob("*")) if is_volume_file(p)]
     found += find_dicom_seg(path)
@@ -98,9 +98,7 @@ def _read_folder(path: Path, role: str) -> DrawnRegion:
         )
     if len(found) > 1:
         names = ", ".join(p.name for p in found[:4])
-        raise InputError(
-            f"The {role} folder {path.name} holds {len(found)} masks ({names}); name the one to use."
-        )
+        raise InputError(f"The {role} folder {path.name} holds {len(found)} masks ({names}); name the one to use.")
     return _read(found[0], role)
 
 

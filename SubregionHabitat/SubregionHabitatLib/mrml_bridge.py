@@ -24,6 +24,7 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
+from .analysis import ImagingResult
 from .curves import EnhancementCurve
 from .errors import Cancelled, InputError
 from .exam import DceExam, ExamSource, Timing, check_times
@@ -378,6 +379,29 @@ def set_segments(segmentation, segments: Sequence[Segment], geometry: Geometry, 
         segmentation.GetDisplayNode().SetSegmentOpacity2DFill(segment.id, 0.5 if segment.filled else 0.0)
 
 
+def result_segments(result: ImagingResult) -> list[Segment]:
+    """Lesion (outline only), habitats and ring as segments; the IDs are the region names of the feature table."""
+    segments = [Segment("lesion", "Lesion", LESION_COLOR, NEOPLASM_TERMINOLOGY, result.lesion.mask, filled=False)]
+    for index, name in enumerate(result.habitats.names):
+        mask = result.habitats.labels == index + 1
+        segments.append(
+            Segment(f"habitat{index + 1}", f"Habitat {index + 1}: {name} perfusion", HABITAT_COLORS[index],
+                    NEOPLASM_TERMINOLOGY, mask)
+        )  # fmt: skip
+    radius = f"Peritumoral ring, {result.ring.radius_mm:g} mm"
+    return [*segments, Segment("ring", radius, RING_COLOR, TISSUE_TERMINOLOGY, result.ring.mask)]
+
+
+def region_masks(segmentation, geometry: Geometry) -> dict[str, np.ndarray]:
+    """Segment ID -> mask (Z, Y, X) bool on the exam's grid for every segment that is not empty."""
+    masks = {}
+    for segment_id in segment_names(segmentation):
+        image = slicer.vtkOrientedImageData()
+        if segmentation.GetBinaryLabelmapRepresentation(segment_id, image) and image.GetScalarRange()[1] > 0:
+            masks[segment_id] = region_from_segment(segmentation, segment_id, geometry, "region").mask
+    return masks
+
+
 def _oriented_image(mask: np.ndarray, geometry: Geometry):
     box = bounding_box(mask)
     image = slicer.vtkOrientedImageData()
@@ -429,7 +453,7 @@ def _percentile_range(values: np.ndarray) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Column:
-    """A table column: text where a value is text (None becomes ""), else numbers (None becomes NaN)."""
+    """A table column: text where all values are text (None becomes ""), else numbers (None becomes NaN)."""
 
     name: str
     values: Sequence
@@ -454,7 +478,7 @@ def set_table(table, columns: Sequence[Column]) -> None:
 
 
 def _vtk_column(column: Column):
-    if any(isinstance(v, str) for v in column.values):
+    if column.values and all(v is None or isinstance(v, str) for v in column.values):
         array = vtk.vtkStringArray()
         for value in column.values:
             array.InsertNextValue("" if value is None else str(value))
@@ -479,6 +503,38 @@ def table_rows(table) -> list[dict]:
             }
         )
     return rows
+
+
+def volume_columns(result: ImagingResult) -> list[Column]:
+    """Sizes of lesion, habitats and ring and the spatial interaction features, one row each.
+
+    A value that cannot be computed is NaN with its reason in the last column.
+    """
+    lesion, habitats, ring = result.lesion, result.habitats, result.ring
+    rows = [
+        ("lesion", "volume", lesion.volume_cc, "cc", ""),
+        ("lesion", "functional tumor volume", lesion.ftv_cc, "cc", ""),
+        ("lesion", "longest diameter", lesion.longest_diameter_mm, "mm", ""),
+        ("lesion", "voxels", lesion.n_voxels, "", ""),
+        ("lesion", "share above the PE threshold at the first post-contrast phase",
+         lesion.enhancing_fraction_first_post, "", lesion.enhancing_fraction_reason or ""),
+    ]  # fmt: skip
+    for index, volume in enumerate(habitats.volumes_cc):
+        rows.append((f"habitat{index + 1}", "volume", volume, "cc", ""))
+        rows.append((f"habitat{index + 1}", "share of the lesion", volume / lesion.volume_cc, "", ""))
+    rows.append(("ring", "volume", ring.volume_cc, "cc", ""))
+    rows.append(("ring", "share kept after clipping", ring.kept_fraction, "", ""))
+    for name, value in result.interaction.features.items():
+        reason = result.interaction.reasons.get(name, "")
+        rows.append(("lesion", name, None if reason else value, result.interaction.units.get(name, ""), reason))
+    names = ("region", "quantity", "value", "unit", "reason")
+    return [Column(name, [row[i] for row in rows]) for i, name in enumerate(names)]
+
+
+def curve_colors(result: ImagingResult) -> dict[str, tuple[float, float, float]]:
+    """Region of a curve -> the colour of its segment."""
+    habitats = dict(zip(result.habitats.names, HABITAT_COLORS, strict=False))
+    return {**habitats, "lesion": LESION_COLOR, "ring": RING_COLOR}
 
 
 def set_curves(table, curves: Sequence[EnhancementCurve]) -> None:

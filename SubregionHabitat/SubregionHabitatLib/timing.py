@@ -90,8 +90,7 @@ def choose_early_late(
     n_post = len(times_s) - 1
     if n_post < 2:
         raise InputError(
-            f"The exam has {n_post} post-contrast phase; SER and wash-out need at least two. "
-            "Add the missing phase."
+            f"The exam has {n_post} post-contrast phase; SER and wash-out need at least two. Add the missing phase."
         )
     chosen_early, chosen_late, rule = _rule(times_s, temporal_resolution_s)
     if early is not None or late is not None:

@@ -1,0 +1,164 @@
+"""One exam to one result folder: read, analyze, extract, score, report. Every step is callable alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from IITHModuleLib.case_values import KNOWN_VALUES, CaseValue, user_value
+from IITHModuleLib.feature_engine import make_engine
+from IITHModuleLib.features import extract_features
+from IITHModuleLib.model_file import Model, load_model, shipped_models
+from IITHModuleLib.presets import load_preset
+from IITHModuleLib.scoring import Score, try_score_case
+from SubregionHabitatLib.analysis import ImagingParameters, ImagingResult, analyze_imaging
+from SubregionHabitatLib.errors import CaseRefused
+from SubregionHabitatLib.exam import DceExam
+from SubregionHabitatLib.exam_files import read_exam
+from SubregionHabitatLib.lesion import FtvParameters
+from SubregionHabitatLib.masks import read_region
+from SubregionHabitatLib.progress import Part, Progress, Silent
+from SubregionHabitatLib.volume_io import write_volume
+
+from .case_file import CASE_SCHEMA, build_case, write_case
+from .case_report import CasePictures, case_report_html
+from .result_folder import CASE_FILE, complete_or_absent
+from .stage_clock import StageClock
+
+__all__ = ["CASE_SCHEMA", "CaseOutcome", "CaseRequest", "run_case"]
+
+
+@dataclass(frozen=True)
+class CaseRequest:
+    """What to analyze and how. ``models`` None scores every shipped model; clinical: standard name -> value."""
+
+    exam: tuple[Path, ...]
+    out: Path
+    voi: Path | None = None
+    lesion: Path | None = None
+    times_s: tuple[float, ...] | None = None
+    series: str | None = None
+    preset: str = "mr_default"
+    engine: str = "pyradiomics"
+    clinical: Mapping[str, float] = field(default_factory=dict)
+    models: tuple[str, ...] | None = None
+    imaging: ImagingParameters = field(default_factory=ImagingParameters)
+    overwrite: bool = False
+    show_identity: bool = False
+
+
+@dataclass(frozen=True)
+class CaseOutcome:
+    """folder: the complete result; case: the content of its case.json; refused: models that refused the case."""
+
+    folder: Path
+    case: dict
+    refused: tuple[Score, ...]
+
+
+def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutcome:
+    """Analyze one exam into ``request.out``; the folder appears only when everything is done.
+
+    Raises InputError for bad input. A model that was asked for by name and refuses the case is returned in
+    ``refused``; its refusal is also part of the case.
+    """
+    progress = progress or Silent()
+    clock = StageClock()
+    # Everything that can be found wrong without reading the exam is found first.
+    preset = load_preset(request.preset)
+    engine = make_engine(request.engine)
+    models = [load_model(m) for m in (request.models if request.models is not None else shipped_models())]
+    clinical = {name: user_value(name, value) for name, value in request.clinical.items()}
+    with complete_or_absent(request.out, request.overwrite) as folder:
+        with clock.stage("read"):
+            exam = read_exam(list(request.exam), request.times_s, request.series, Part(progress, 0.0, 0.1))
+            voi = read_region(request.voi, exam.geometry, "VOI") if request.voi else None
+            lesion = read_region(request.lesion, exam.geometry, "lesion") if request.lesion else None
+        with clock.stage("imaging"):
+            imaging = analyze_imaging(exam, request.imaging, voi, lesion, Part(progress, 0.1, 0.25))
+        with clock.stage("radiomics"):
+            features = extract_features(
+                exam, imaging.maps, imaging.regions(), preset, engine, imaging.body, Part(progress, 0.25, 0.85)
+            )
+        with clock.stage("scores"):
+            values = case_values(exam, imaging, clinical)
+            scores = score_models(models, values)
+        progress.step(0.86, "writing maps and labels")
+        with clock.stage("write"):
+            write_images(folder, imaging)
+            features.write_csv(folder / "features.csv")
+        progress.step(0.92, "report")
+        identity = exam.source.identity if request.show_identity else None
+        with clock.stage("report"):
+            pictures = CasePictures.from_result(exam, imaging)
+            case = build_case(exam, imaging, features, values, scores, clock, identity)
+            (folder / "report.html").write_text(case_report_html(case, pictures), encoding="utf-8")
+        case = build_case(exam, imaging, features, values, scores, clock, identity)
+        write_case(folder / CASE_FILE, case)
+    progress.step(1.0, "done")
+    asked = {m.id for m in models} if request.models is not None else set()
+    return CaseOutcome(
+        Path(request.out), case, tuple(s for s in scores if s.refusal is not None and s.model_id in asked)
+    )
+
+
+def case_values(exam: DceExam, imaging: ImagingResult, clinical: Mapping[str, CaseValue]) -> dict[str, CaseValue]:
+    """The standard values of a case that models read, each with its source or the reason why it is missing."""
+    lesion = imaging.lesion
+    values = {
+        "ftv_mm3": _ftv_value(imaging),
+        "lesion_volume_mm3": CaseValue(lesion.volume_cc * 1000.0, "mm3", f"measured, lesion {lesion.made_by}"),
+        "enhancing_fraction": CaseValue(
+            lesion.enhancing_fraction_first_post, "1", "measured", lesion.enhancing_fraction_reason
+        ),
+    }
+    age = exam.source.patient_age_years
+    if age is not None and KNOWN_VALUES["age_years"].low <= age <= KNOWN_VALUES["age_years"].high:
+        values["age_years"] = CaseValue(age, "years", "DICOM header")
+    values.update(clinical)
+    for name in ("hr", "her2", "age_years"):
+        values.setdefault(name, CaseValue(None, KNOWN_VALUES[name].unit, "user", "not given"))
+    return values
+
+
+def _ftv_value(imaging: ImagingResult) -> CaseValue:
+    """FTV for the models, only when it was measured by the thresholds that their definition names."""
+    used, standard = imaging.parameters.ftv, FtvParameters()
+    same = (used.pe_threshold_percent, used.min_neighbours, used.min_ser) == (
+        standard.pe_threshold_percent,
+        standard.min_neighbours,
+        standard.min_ser,
+    )
+    if not same:
+        return CaseValue(None, "mm3", "measured", "it was measured with other thresholds than the models were made for")
+    return CaseValue(imaging.lesion.ftv_cc * 1000.0, "mm3", "measured")
+
+
+def score_models(models: list[Model], values: Mapping[str, CaseValue]) -> tuple[Score, ...]:
+    """One score per model; a model that refuses the case gives a score without value that says why."""
+    return tuple(try_score_case(model, values) for model in models)
+
+
+def write_images(folder: Path, imaging: ImagingResult) -> None:
+    """maps/*.nrrd (float32, NaN where undefined) and labels/*.nrrd (uint8) on the exam's grid."""
+    maps = imaging.maps
+    (folder / "maps").mkdir()
+    (folder / "labels").mkdir()
+    units = {**maps.units(), "time_to_peak": "min"}
+    for name, unit in units.items():
+        write_volume(folder / "maps" / f"{name}.nrrd", getattr(maps, name), maps.geometry, {"unit": unit})
+    labels = {
+        "lesion": imaging.lesion.mask,
+        "habitats": imaging.habitats.labels,
+        "ring": imaging.ring.mask,
+        "ftv": imaging.lesion.ftv.mask,
+    }
+    for name, array in labels.items():
+        write_volume(folder / "labels" / f"{name}.nrrd", array, maps.geometry)
+
+
+def raise_if_refused(outcome: CaseOutcome) -> None:
+    """Raise CaseRefused when a model that was asked for by name refused the case."""
+    if outcome.refused:
+        raise CaseRefused(" ".join(s.refusal for s in outcome.refused))

@@ -1,0 +1,66 @@
+"""Clinical values from the command line or a small file: hormone receptor, HER2 and age."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from pathlib import Path
+
+from SubregionHabitatLib.errors import InputError
+
+_YES = {"1", "pos", "positive", "yes", "+", "true"}
+_NO = {"0", "neg", "negative", "no", "-", "false"}
+_NAMES = {"hr": "hr", "her2": "her2", "age": "age_years", "age_years": "age_years"}
+
+
+def add_clinical_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("clinical values that some models need")
+    group.add_argument("--hr", metavar="0|1", help="hormone receptor (ER or PR) negative or positive")
+    group.add_argument("--her2", metavar="0|1", help="HER2 negative or positive")
+    group.add_argument("--age", metavar="YEARS", help="age in years")
+    group.add_argument("--clinical", type=Path, metavar="FILE", help="CSV (one row) or JSON with hr, her2, age")
+
+
+def clinical_values(args: argparse.Namespace) -> dict[str, float]:
+    """Standard name -> number of what was given; single options win over the file."""
+    texts = read_clinical_file(args.clinical) if args.clinical else {}
+    texts.update({name: getattr(args, name) for name in ("hr", "her2", "age") if getattr(args, name) is not None})
+    return {_NAMES[name]: _number(name, str(text)) for name, text in texts.items() if str(text).strip() != ""}
+
+
+def read_clinical_file(path: Path) -> dict[str, str]:
+    """The columns hr, her2 and age of a CSV file with one row, or the same keys of a JSON object."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The clinical file {path.name} cannot be read; give a CSV or JSON text file.") from error
+    if path.suffix.lower() == ".json":
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"The clinical file {path.name} is not valid JSON; correct it.") from error
+        rows = [data] if isinstance(data, dict) else []
+    else:
+        rows = list(csv.DictReader(text.splitlines()))
+    if len(rows) != 1:
+        raise InputError(f"The clinical file {path.name} must hold exactly one patient; it holds {len(rows)}.")
+    row = {str(k).strip().lower(): "" if v is None else str(v) for k, v in rows[0].items()}
+    found = {name: row[name] for name in _NAMES if name in row}
+    if not found:
+        raise InputError(f"The clinical file {path.name} has none of the columns hr, her2, age; name them so.")
+    return found
+
+
+def _number(name: str, text: str) -> float:
+    word = text.strip().lower()
+    if name in ("hr", "her2"):
+        if word in _YES or word == "1.0":
+            return 1.0
+        if word in _NO or word == "0.0":
+            return 0.0
+        raise InputError(f"{name} is {text[:20]!r}; give 0 (negative) or 1 (positive).")
+    try:
+        return float(word)
+    except ValueError:
+        raise InputError(f"age is {text[:20]!r}, which is not a number of years; correct it.") from None
