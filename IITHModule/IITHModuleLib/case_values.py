@@ -1,0 +1,189 @@
+"""The standard values of a case that models read: names, units, meaning and where each came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from SubregionHabitatLib.errors import InputError
+
+
+@dataclass(frozen=True)
+class ValueDefinition:
+    """What a standard value is.
+
+    preset names the measuring rule, so that a model trained with another rule is refused; low and high bound
+    what is possible at all; yes_no values are 0 or 1; remedy says how to supply a missing one.
+    """
+
+    name: str
+    unit: str
+    preset: str
+    definition: str
+    low: float
+    high: float
+    remedy: str
+    yes_no: bool = False
+
+
+KNOWN_VALUES: dict[str, ValueDefinition] = {
+    d.name: d
+    for d in (
+        ValueDefinition(
+            name="ftv_mm3",
+            unit="mm3",
+            preset="ftv-pe70-voi",
+            definition="Functional tumor volume over the volume of interest: voxels with early percent enhancement "
+            "of at least 70 %, enough signal before contrast, at least 4 such neighbors of 26 and SER above 0.",
+            low=0.0,
+            high=1e7,
+            remedy="give a volume of interest (--voi) so that the functional tumor volume is measured",
+        ),
+        ValueDefinition(
+            name="lesion_volume_mm3",
+            unit="mm3",
+            preset="lesion-mask",
+            definition="Volume of the lesion mask.",
+            low=0.0,
+            high=1e7,
+            remedy="give a lesion mask (--lesion) or a volume of interest (--voi)",
+        ),
+        ValueDefinition(
+            name="enhancing_fraction",
+            unit="1",
+            preset="pe70-first-post-contrast",
+            definition="Share of the lesion's voxels whose percent enhancement at the first post-contrast phase "
+            "exceeds 70 %.",
+            low=0.0,
+            high=1.0,
+            remedy="give a lesion mask that was not made by the 70 % rule itself (--lesion)",
+        ),
+        ValueDefinition(
+            name="hr",
+            unit="0/1",
+            preset="clinical",
+            definition="Hormone receptor status before treatment: 1 when the estrogen or the progesterone receptor "
+            "is positive, else 0.",
+            low=0.0,
+            high=1.0,
+            remedy="give --hr 0 or --hr 1",
+            yes_no=True,
+        ),
+        ValueDefinition(
+            name="her2",
+            unit="0/1",
+            preset="clinical",
+            definition="HER2 status before treatment: 1 positive, 0 negative.",
+            low=0.0,
+            high=1.0,
+            remedy="give --her2 0 or --her2 1",
+            yes_no=True,
+        ),
+        ValueDefinition(
+            name="age_years",
+            unit="years",
+            preset="clinical",
+            definition="Age at diagnosis or at the exam in years.",
+            low=0.0,
+            high=120.0,
+            remedy="give --age in years",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class CaseValue:
+    """One value of one case. value is None when it could not be had; reason then says why.
+
+    source: where it came from ("measured", "user", "table", "DICOM header" ...).
+    """
+
+    value: float | None
+    unit: str
+    source: str
+    reason: str | None = None
+
+    def to_json(self) -> dict:
+        return {"value": self.value, "unit": self.unit, "source": self.source, "reason": self.reason}
+
+
+CaseValues = Mapping[str, CaseValue]
+
+
+def check_case_value(name: str, value: CaseValue) -> None:
+    """Raise InputError when a standard value has another unit than its definition or is impossible."""
+    known = KNOWN_VALUES.get(name)
+    if known is None or value.value is None:
+        return
+    if value.unit != known.unit:
+        raise InputError(f"{name} is given in '{value.unit}' but must be in '{known.unit}'; convert it first.")
+    if not math.isfinite(value.value):
+        raise InputError(f"{name} is not a finite number; correct it or leave it out.")
+    if known.yes_no and value.value not in (0, 1):
+        raise InputError(f"{name} is {value.value:g} but must be 0 (negative) or 1 (positive); correct it.")
+    if not known.low <= value.value <= known.high:
+        raise InputError(
+            f"{name} is {value.value:g} {known.unit}, outside the possible {known.low:g} to {known.high:g}; correct it."
+        )
+
+
+def user_value(name: str, value: float) -> CaseValue:
+    """A standard value typed by the user, checked."""
+    case_value = CaseValue(float(value), KNOWN_VALUES[name].unit, "user")
+    check_case_value(name, case_value)
+    return case_value
+
+
+def case_values_from_json(entries: object, where: str) -> dict[str, CaseValue]:
+    """Read ``{name: {value, unit, source, reason}}``; names no model knows are kept, they do no harm.
+
+    ``where`` names the file in errors. Raises InputError on entries of another form.
+    """
+    if not isinstance(entries, dict):
+        raise InputError(f"{where} has no 'case_values' to score; make the result again with `iith analyze`.")
+    values = {}
+    for name, entry in entries.items():
+        number = entry.get("value") if isinstance(entry, dict) else "absent"
+        if isinstance(number, bool):
+            number = float(number)
+        if not (number is None or isinstance(number, (int, float))) or not isinstance(entry.get("unit"), str):
+            raise InputError(
+                f"{where}: the case value '{str(name)[:60]}' is not {{value, unit, source, reason}}; "
+                "make the result again with `iith analyze`."
+            )
+        reason = entry.get("reason")
+        if number is None and not reason:
+            reason = "no reason was recorded"
+        value = CaseValue(
+            None if number is None else float(number),
+            entry["unit"],
+            str(entry.get("source", "unknown")),
+            None if reason is None else str(reason),
+        )
+        check_case_value(name, value)
+        values[name] = value
+    return values
+
+
+def case_values_from_row(row: Mapping[str, str]) -> dict[str, CaseValue]:
+    """Read one table row whose columns carry the standard names; an empty cell is a missing value.
+
+    Raises InputError for a cell that is not a number or not possible.
+    """
+    values = {}
+    for name, known in KNOWN_VALUES.items():
+        if name not in row:
+            continue
+        text = (row[name] or "").strip()
+        if text == "" or text.lower() in ("na", "nan", "none"):
+            values[name] = CaseValue(None, known.unit, "table", "the cell is empty")
+            continue
+        try:
+            number = float(text)
+        except ValueError:
+            raise InputError(f"{name} is '{text[:40]}', which is not a number; correct the cell.") from None
+        values[name] = CaseValue(number, known.unit, "table")
+        check_case_value(name, values[name])
+    return values

@@ -1,0 +1,1 @@
+"""Discrimination and calibration of scores, with confidence intervals. Nothing heavy is imported here."""

@@ -1,0 +1,325 @@
+"""Training: protocol + tables -> a model folder (model.json, MODEL_CARD.md, figures)."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from SubregionHabitatLib.errors import InputError
+
+from ..case_values import KNOWN_VALUES
+from ..model_file import N_QUANTILES, SCHEMA, Model, load_model
+from ..statistics.auc import at_cut, youden_cut
+from ..statistics.calibration import kaplan_meier
+from .cox import breslow_baseline, proportional_hazards_p
+from .evaluate import IMAGING, ExternalSet, evaluate_form
+from .measures import DAYS_PER_YEAR, CoxTask, LogisticTask, Resampling
+from .protocol import ExternalPlan, FormPlan, Protocol, load_protocol
+from .table import Patients, apply_filters, file_digest, join, read_patients, read_table
+
+SIGNIFICANT_DIGITS = 10
+MIN_AT_RISK = 20  # beyond this the baseline curve rests on too few patients to be shipped
+_QUANTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
+
+
+def train(
+    protocol: str | Path,
+    table: str | Path,
+    outcomes: str | Path,
+    out: str | Path,
+    external: Mapping[str, str | Path] | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], None] = lambda message: None,
+) -> Model:
+    """Fit a model by ``protocol`` and write its folder ``out``; returns the model as loaded back.
+
+    table and outcomes are CSV/TSV/XLSX files and may be one file; external names further tables the protocol
+    asks for. The folder is written beside its place and renamed, so a stopped run leaves nothing behind.
+    Raises InputError when a table does not fit, and when ``out`` exists and overwrite is False.
+    """
+    plan, out = load_protocol(protocol), Path(out)
+    _check_target(out, overwrite)
+    paths = {"TABLE": Path(table), "OUTCOMES": Path(outcomes)} | {k: Path(v) for k, v in (external or {}).items()}
+    tables = _Tables(plan, paths)
+    task = _task(plan)
+    forms = []
+    for form in plan.forms:
+        progress(f"fitting form '{form.name}'")
+        patients = tables.training(form)
+        test_sets = [tables.external(e, form) for e in plan.external if not e.forms or form.name in e.forms]
+        fit, performance = evaluate_form(task, form, patients, test_sets)
+        forms.append(_form_json(plan, form, patients, test_sets, fit, performance))
+    content = _rounded(_model_json(plan, tables, forms))
+    progress("writing the model folder")
+    _write_folder(content, out, overwrite)
+    return load_model(out)
+
+
+class _Tables:
+    """The tables of one training run, each read once."""
+
+    def __init__(self, plan: Protocol, paths: dict[str, Path]) -> None:
+        unknown = set(paths) - set(plan.tables) - {"TABLE", "OUTCOMES"}
+        if unknown:
+            raise InputError(
+                f"The protocol {plan.id} has no table '{min(unknown)}'; it names {', '.join(plan.tables)}."
+            )
+        self.plan, self.paths, self._frames = plan, paths, {}
+
+    def frame(self, name: str):
+        path = self.paths[name].resolve()
+        if path not in self._frames:
+            self._frames[path] = read_table(self.paths[name], self.plan.tables.get(name, {}), self.plan.join_on)
+        return self._frames[path]
+
+    def training(self, form: FormPlan) -> Patients:
+        plan = self.plan
+        frame, notes = self._rows(["TABLE", "OUTCOMES"], plan.keep, plan.leave_out, plan.outcome)
+        others = {f.name for c in form.comparisons for f in c.features}
+        return read_patients(frame, plan.values, plan.outcome, form.features, others, notes)
+
+    def _rows(self, names: list[str], keep, leave_out, outcome: dict):
+        """The joined and filtered rows; filters on the first table's columns come before the join, so that
+        rows never asked for are not counted as lost."""
+        frames = [self.frame(n) for n in names]
+        early = [r for r in keep if r["column"] in frames[0].columns]
+        if early and any(f is not frames[0] for f in frames):
+            frames[0], _ = apply_filters(frames[0], tuple(early), ())
+        frame, notes = join(frames, names, self.plan.join_on, outcome)
+        frame, more = apply_filters(frame, keep, leave_out)
+        return frame, notes + more
+
+    def external(self, e: ExternalPlan, form: FormPlan) -> ExternalSet:
+        missing = [n for n in e.tables if n not in self.paths]
+        if missing:
+            return ExternalSet(
+                e.name, e.note, None, f"the table {missing[0]} was not given (--external {missing[0]}=PATH)"
+            )
+        frame, notes = self._rows(list(e.tables), e.keep, e.leave_out, e.outcome)
+        # Only the form's own features are asked for: what a comparison needs besides would cost patients.
+        patients = read_patients(frame, e.values, e.outcome, form.features, set(), notes)
+        return ExternalSet(e.name, e.note, patients)
+
+    def record(self) -> list[dict]:
+        """File name and digest of every table used; never a folder of this machine."""
+        rows = []
+        for name, path in self.paths.items():
+            usual = self.plan.tables.get(name, {}).get("usual_path", "")
+            shown = usual if usual and Path(usual).name == path.name else path.name
+            rows.append({"role": name, "file": shown, "sha256": file_digest(path)})
+        return rows
+
+
+def _task(plan: Protocol) -> LogisticTask | CoxTask:
+    resampling = Resampling(plan.folds, plan.repeats, plan.bootstrap, plan.seed)
+    if plan.kind == "logistic":
+        return LogisticTask(resampling)
+    return CoxTask(resampling, plan.outcome["horizons_years"])
+
+
+def _form_json(plan: Protocol, form: FormPlan, patients: Patients, test_sets, fit, performance: dict) -> dict:
+    design = patients.design(form.features)
+    z = (design - fit.mean) / fit.sd
+    predictor = fit.predictor(design)
+    correlation = np.atleast_2d(np.corrcoef(z, rowvar=False))
+    distance = np.einsum("ni,ni->n", z, np.linalg.solve(correlation, z.T).T)
+    names = [f.name for f in form.features]
+    result = {
+        "name": form.name,
+        "n": int(patients.event.size),
+        "n_events": int(patients.event.sum()),
+        "rows_left_out": list(patients.left_out),
+        "features": [_feature_json(f, k, patients, fit) for k, f in enumerate(form.features)],
+        "covariance": {"names": names, "matrix": fit.covariance},
+        "correlation": {"names": names, "matrix": correlation},
+        "score_quantiles": np.percentile(predictor, np.linspace(0, 100, N_QUANTILES)),
+        "distance_quantiles": np.percentile(distance, np.linspace(0, 100, N_QUANTILES)),
+    }
+    if plan.kind == "logistic":
+        result["intercept"] = fit.intercept
+        result["covariance"]["names"] = ["intercept", *names]
+        result["groups"] = _youden_groups(plan, patients, predictor, form, fit, test_sets, performance)
+    else:
+        result |= _survival_json(plan, patients, design, fit, predictor)
+        performance["proportional_hazards_p"] = dict(
+            zip(names, proportional_hazards_p(design, patients.time_days, patients.event), strict=True)
+        )
+    result["performance"] = performance
+    return result
+
+
+def _feature_json(feature, k: int, patients: Patients, fit) -> dict:
+    known = KNOWN_VALUES[feature.name]
+    offset = len(fit.covariance) - len(fit.coefficients)
+    return {
+        "name": feature.name,
+        "unit": known.unit,
+        "preset": known.preset,
+        "definition": known.definition,
+        "transform": feature.transform,
+        "mean": fit.mean[k],
+        "sd": fit.sd[k],
+        "coefficient": fit.coefficients[k],
+        "standard_error": math.sqrt(fit.covariance[k + offset, k + offset]),
+        "training_quantiles": np.percentile(patients.values[feature.name], _QUANTILES),
+    }
+
+
+def _youden_groups(plan, patients, predictor, form, fit, test_sets, performance) -> dict:
+    probability = 1 / (1 + np.exp(-predictor))
+    cut = youden_cut(patients.event, probability)
+    performance["internal"]["at_cut"] = {"sensitivity": cut.sensitivity, "specificity": cut.specificity}
+    for row, test in zip(performance["external"], test_sets, strict=True):
+        if test.patients is not None:
+            score = fit.predictor(test.patients.design(form.features))
+            there = at_cut(test.patients.event, 1 / (1 + np.exp(-score)), cut.value)
+            row["at_cut"] = {"sensitivity": there.sensitivity, "specificity": there.specificity}
+    return {
+        "names": plan.groups["names"],
+        "cuts": [cut.value],
+        "scale": "probability",
+        "rule": "largest sensitivity + specificity (Youden) on the training patients, apparent predictions",
+    }
+
+
+def _survival_json(plan: Protocol, patients: Patients, design, fit, predictor) -> dict:
+    baseline = breslow_baseline(fit, design, patients.time_days, patients.event)
+    last = np.sort(patients.time_days)[-MIN_AT_RISK]
+    days = np.arange(0, math.floor(last / (0.1 * DAYS_PER_YEAR)) + 1) * 0.1 * DAYS_PER_YEAR
+    cuts = np.percentile(predictor, [100 / 3, 200 / 3])
+    group = np.searchsorted(cuts, predictor, side="right")
+    grid = np.arange(0, math.floor(last / (0.25 * DAYS_PER_YEAR)) + 1) * 0.25 * DAYS_PER_YEAR
+    curves = []
+    for k, name in enumerate(plan.groups["names"]):
+        rows = kaplan_meier(patients.time_days[group == k], patients.event[group == k], grid)
+        curve = {"group": name, "n": int((group == k).sum()), "n_events": int(patients.event[group == k].sum())}
+        curve |= {key: [row[key] for row in rows] for key in ("time_days", "survival", "low", "high", "at_risk")}
+        curves.append(curve)
+    horizons = []
+    for years in plan.outcome["horizons_years"]:
+        if years * DAYS_PER_YEAR > last:
+            raise InputError(
+                f"Fewer than {MIN_AT_RISK} patients were followed up for {years:g} years; shorten horizons_years."
+            )
+        hazard, variance, drift = baseline.at(years * DAYS_PER_YEAR)
+        horizons.append(
+            {
+                "years": years,
+                "days": years * DAYS_PER_YEAR,
+                "baseline_survival": math.exp(-hazard),
+                "hazard_variance": variance,
+                "drift": drift,
+            }
+        )
+    return {
+        "baseline": {"time_days": days, "survival": [math.exp(-baseline.at(d)[0]) for d in days]},
+        "horizons": horizons,
+        "groups": {
+            "names": plan.groups["names"],
+            "cuts": cuts,
+            "scale": "linear predictor",
+            "rule": "tertiles of the linear predictor among the training patients",
+        },
+        "reference_curves": curves,
+    }
+
+
+def _model_json(plan: Protocol, tables: _Tables, forms: list[dict]) -> dict:
+    texts = plan.texts
+    record = tables.record()
+    return {
+        "schema": SCHEMA,
+        "id": plan.id,
+        "version": plan.version,
+        "kind": plan.kind,
+        "title": plan.title,
+        "outcome": {
+            "name": plan.outcome["name"],
+            "definition": plan.outcome["definition"],
+        },
+        "intended_use": texts["intended_use"],
+        "limits": texts["limits"],
+        "licence": texts["licence"],
+        "citations": texts["citations"],
+        "training": {
+            "summary": texts["summary"],
+            "description": texts["training_data"],
+            "tables": record,
+            "command": _command(plan, record),
+            "protocol": plan.id,
+            "protocol_sha256": plan.digest,
+            "seed": plan.seed,
+            "imaging_features": [name for name in IMAGING if name in plan.values],
+        },
+        "forms": forms,
+    }
+
+
+def _command(plan: Protocol, record: list[dict]) -> str:
+    by_role = {r["role"]: r["file"] for r in record}
+    parts = ["iith", "train", plan.id, by_role.pop("TABLE"), by_role.pop("OUTCOMES")]
+    parts += [f"--external {role}={file}" for role, file in sorted(by_role.items())]
+    return " ".join([*parts, f"--out Resources/Models/{plan.id}"])
+
+
+def _rounded(value):
+    """Plain JSON types, floats to SIGNIFICANT_DIGITS, so that training again writes the same file."""
+    if isinstance(value, dict):
+        return {str(k): _rounded(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return _rounded(value.tolist())
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        if not math.isfinite(value):
+            raise InputError("The fit gave a number that is not finite; check the table for extreme values.")
+        return float(f"{float(value):.{SIGNIFICANT_DIGITS}g}")
+    return value
+
+
+def _check_target(out: Path, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a folder for the model.")
+    if out.exists() and any(out.iterdir()):
+        if not overwrite:
+            raise InputError(
+                f"{out} exists and is not empty; give another folder, or --overwrite to replace the model."
+            )
+        if not (out / "model.json").is_file():
+            raise InputError(f"{out} is not a model folder, so it is not replaced; give another folder.")
+
+
+def _write_folder(content: dict, out: Path, overwrite: bool) -> None:
+    from .card import model_card
+    from .figures import write_figures
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        (work / "model.json").write_text(text + "\n", encoding="utf-8")
+        figures = write_figures(content, work / "figures")
+        (work / "MODEL_CARD.md").write_text(model_card(content, figures), encoding="utf-8")
+        load_model(work)  # what is written must be what can be read
+        work.chmod(0o755)
+        if out.exists() and overwrite:
+            old = work.with_name(work.name + "-old")
+            os.replace(out, old)
+            os.replace(work, out)
+            shutil.rmtree(old)
+        else:
+            if out.exists():
+                out.rmdir()
+            os.replace(work, out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
