@@ -1,0 +1,59 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything lands in .venv and build/.
+#
+#   make demo                            simulated breast DCE exam as DICOM -> report
+#   make demo EXAM=folder VOI=folder     the same on a real exam (LESION=mask instead of VOI, ARGS="..." for more options)
+#   make test | lint | bench | install | clean
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+OUT    ?= build/demo
+SEED   ?= 1
+
+.PHONY: demo test lint bench install clean check-machine
+.DEFAULT_GOAL := demo
+
+check-machine:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || \
+	  { echo "IITH needs Python 3.10 or later as '$(PYTHON)'; install it, or say which with make PYTHON=python3.x" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "IITH needs Python's venv module (on Debian and Ubuntu: the package python3-venv)" >&2; exit 1; }
+	@command -v $${CC:-cc} >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 || \
+	  { echo "IITH needs a C compiler, because PyRadiomics is built from source (on Debian and Ubuntu: the package gcc)" >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' || \
+	  { echo "IITH needs Python's C headers to build PyRadiomics (on Debian and Ubuntu: the package python3-dev)" >&2; exit 1; }
+
+install: $(STAMP)
+
+# PyRadiomics 3.0.1 declares its build needs wrongly: they go in first, and build isolation is off.
+$(STAMP): pyproject.toml constraints.txt | check-machine
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt pip setuptools wheel versioneer numpy
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation pyradiomics==3.0.1
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]'
+	@touch $@
+
+demo: $(STAMP)
+ifdef EXAM
+	@$(BIN)/iith analyze $(EXAM) --out $(OUT)/result --overwrite $(if $(VOI),--voi $(VOI)) $(if $(LESION),--lesion $(LESION)) $(ARGS)
+else
+	@rm -rf $(OUT)/exam
+	@$(BIN)/iith simulate --out $(OUT)/exam --seed $(SEED)
+	@$(BIN)/iith analyze $(OUT)/exam/dicom --voi $(OUT)/exam/voi.nrrd --hr 1 --her2 0 --age 50 --out $(OUT)/result --overwrite $(ARGS)
+endif
+	@echo "$(abspath $(OUT))/result/report.html"
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(STAMP)
+	@mkdir -p build
+	$(BIN)/python Testing/bench/run_bench.py --out build/bench.json $(ARGS)
+
+clean:
+	rm -rf $(VENV) build
