@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,13 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
-from .analysis import ImagingResult
+from .analysis import ImagingParameters, ImagingResult
 from .curves import EnhancementCurve
 from .errors import Cancelled, InputError
 from .exam import DceExam, ExamSource, Timing, check_times
 from .geometry import Geometry, bounding_box
+from .habitats import HabitatParameters
+from .lesion import FtvParameters
 from .masks import DrawnRegion, RegionMask, onto_grid
 from .timing import unwrap_midnight
 
@@ -392,14 +395,21 @@ def result_segments(result: ImagingResult) -> list[Segment]:
     return [*segments, Segment("ring", radius, RING_COLOR, TISSUE_TERMINOLOGY, result.ring.mask)]
 
 
-def region_masks(segmentation, geometry: Geometry) -> dict[str, np.ndarray]:
-    """Segment ID -> mask (Z, Y, X) bool on the exam's grid for every segment that is not empty."""
-    masks = {}
-    for segment_id in segment_names(segmentation):
-        image = slicer.vtkOrientedImageData()
-        if segmentation.GetBinaryLabelmapRepresentation(segment_id, image) and image.GetScalarRange()[1] > 0:
-            masks[segment_id] = region_from_segment(segmentation, segment_id, geometry, "region").mask
-    return masks
+def check_unchanged(segmentation, result: ImagingResult) -> None:
+    """Raise InputError when a result segment was edited, so that maps, habitats and numbers would disagree."""
+    known = segment_names(segmentation)
+    for segment in result_segments(result):
+        mask = np.zeros(segment.mask.shape, dtype=bool)
+        if segment.id in known:
+            image = slicer.vtkOrientedImageData()
+            segmentation.GetBinaryLabelmapRepresentation(segment.id, image)
+            if image.GetPointData().GetScalars() is not None and image.GetScalarRange()[1] > 0:
+                mask = region_from_segment(segmentation, segment.id, result.maps.geometry, "result").mask
+        if not np.array_equal(mask, segment.mask):
+            raise InputError(
+                f"The segment '{segment.name}' of '{segmentation.GetName()}' was changed after the Subregion Habitat "
+                "module made it; run that module again, with your segment selected as the lesion."
+            )
 
 
 def _oriented_image(mask: np.ndarray, geometry: Geometry):
@@ -691,11 +701,6 @@ class ExamResults:
             if kind.startswith(prefix) and kind not in keep:
                 self.scene.RemoveNode(node)
 
-    def exam(self) -> DceExam:
-        """The exam anew, with the times that the results were made with."""
-        noted = [n.GetAttribute(TIMES_ATTRIBUTE) for n in self.all() if n.GetAttribute(TIMES_ATTRIBUTE)]
-        return exam_from_nodes(self.exam_nodes, parse_times(noted[0]) if noted else ())
-
     def folder(self) -> int:
         """The subject hierarchy item of the folder that holds the results, made when absent."""
         hierarchy = self.scene.GetSubjectHierarchyNode()
@@ -725,3 +730,63 @@ class ExamResults:
 
 def _exam_ids(node) -> list[str]:
     return [node.GetNthNodeReferenceID(EXAM_ROLE, i) for i in range(node.GetNumberOfNodeReferences(EXAM_ROLE))]
+
+
+# --- what a result was made from -------------------------------------------------------------------------------------
+
+_INPUTS_SCHEMA = "iith-slicer-inputs/1"
+
+
+def note_inputs(
+    results: ExamResults,
+    parameters: ImagingParameters,
+    regions: Mapping[str, RegionMask],
+    times_s: Sequence[float],
+    reference_volume,
+) -> None:
+    """Keep settings, times and copies of the drawn regions ("VOI", "lesion") beside the results in the scene."""
+    content = {
+        "schema": _INPUTS_SCHEMA,
+        "imaging": asdict(parameters),
+        "regions": {role: {"source": r.source, "notes": list(r.notes)} for role, r in regions.items()},
+    }
+    text = results.node("inputs.settings", "vtkMRMLTextNode", "IITH settings")
+    text.SetText(json.dumps(content, indent=1))
+    text.SetAttribute(TIMES_ATTRIBUTE, " ".join(repr(float(t)) for t in times_s))
+    copies = results.node("inputs.regions", "vtkMRMLSegmentationNode", "IITH drawn regions")
+    segments = [
+        Segment(role, f"{role} as drawn", (1.0, 1.0, 1.0), TISSUE_TERMINOLOGY, region.mask, filled=False)
+        for role, region in regions.items()
+    ]
+    geometry = volume_array(reference_volume)[1]
+    set_segments(copies, segments, geometry, reference_volume)
+    copies.GetDisplayNode().SetVisibility(False)
+
+
+def noted_inputs(results: ExamResults) -> tuple[DceExam, ImagingParameters, dict[str, RegionMask]]:
+    """Exam, settings and drawn regions that the results in the scene were made from.
+
+    Raises InputError when they are missing or not readable.
+    """
+    text, copies = results.find("inputs.settings"), results.find("inputs.regions")
+    again = InputError(
+        f"The settings of the results on '{results.exam_nodes[0].GetName()}' are missing or damaged; run the Subregion "
+        "Habitat module again."
+    )
+    if text is None or copies is None:
+        raise again
+    exam = exam_from_nodes(results.exam_nodes, parse_times(text.GetAttribute(TIMES_ATTRIBUTE) or ""))
+    try:
+        content = json.loads(text.GetText() or "")
+        imaging = dict(content["imaging"])
+        imaging["ftv"] = FtvParameters(**imaging["ftv"])
+        imaging["habitats"] = HabitatParameters(**imaging["habitats"])
+        parameters = ImagingParameters(**imaging)
+        noted = {role: (str(r["source"]), tuple(map(str, r["notes"]))) for role, r in content["regions"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise again from None
+    regions = {
+        role: RegionMask(region_from_segment(copies, role, exam.geometry, role).mask, source, notes=notes)
+        for role, (source, notes) in noted.items()
+    }
+    return exam, parameters, regions

@@ -1,0 +1,425 @@
+"""Slicer module: from a breast DCE-MRI exam in the scene to kinetic maps, lesion, habitats and peritumoral ring."""
+
+from typing import Annotated, NamedTuple
+
+import qt
+import slicer
+import vtk
+from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLSequenceNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class SubregionHabitat(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Subregion Habitat")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        self.parent.dependencies = ["Volumes", "Segmentations", "Sequences", "Tables", "Plots"]
+        self.parent.contributors = ["The IITH developers"]
+        self.parent.helpText = _(
+            "Kinetic maps, lesion, three perfusion habitats and a peritumoral ring of a breast DCE-MRI exam. "
+            "Research use only."
+        )
+        self.parent.acknowledgementText = _(
+            "Methods after Chitalia 2023 (kinetic maps), Zhou 2024 and Wu 2018 (habitats, spatial interaction) and "
+            "the UCSF functional tumor volume."
+        )
+
+
+@parameterNodeWrapper
+class SubregionHabitatParameterNode:
+    """Inputs and settings; the defaults are those of SubregionHabitatLib.analysis.ImagingParameters.
+
+    Percentages stand where the library has shares. earlyPhase, latePhase: 0 lets the timing rule choose.
+    """
+
+    dceSequence: vtkMRMLSequenceNode
+    phaseVolumes: list[vtkMRMLScalarVolumeNode]
+    timesText: str = ""
+    voiSegmentation: vtkMRMLSegmentationNode
+    voiSegmentId: str = ""
+    lesionSegmentation: vtkMRMLSegmentationNode
+    lesionSegmentId: str = ""
+    peThresholdPercent: Annotated[float, WithinRange(10.0, 150.0)] = 70.0
+    background: Annotated[str, Choice(["auto", "on", "off"])] = "auto"
+    backgroundPercent: Annotated[float, WithinRange(10.0, 100.0)] = 60.0
+    minNeighbours: Annotated[int, WithinRange(0, 26)] = 4
+    minSer: Annotated[float, WithinRange(0.0, 3.0)] = 0.0
+    earlyPhase: Annotated[int, WithinRange(0, 999)] = 0
+    latePhase: Annotated[int, WithinRange(0, 999)] = 0
+    peakSearch: Annotated[str, Choice(["all_post", "selected", "early"])] = "all_post"
+    wosMode: Annotated[str, Choice(["normalised", "chitalia"])] = "normalised"
+    kmeansStarts: Annotated[int, WithinRange(1, 200)] = 20
+    seed: Annotated[int, WithinRange(0, 2147483647)] = 20260
+    winsorPercent: Annotated[float, WithinRange(0.0, 20.0)] = 1.0
+    neighbourhood: Annotated[str, Choice(["in_plane_8", "faces_6", "full_26"])] = "in_plane_8"
+    ringRadiusMm: Annotated[float, WithinRange(1.0, 20.0)] = 5.0
+    clipRing: bool = True
+    airPercent: Annotated[float, WithinRange(0.0, 50.0)] = 5.0
+
+
+class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._parameterNodeGuiTag = None
+        self._updating = False
+        self._running = False
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/SubregionHabitat.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = SubregionHabitatLogic()
+
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.showCurvesButton.connect("clicked(bool)", self.onShowCurvesButton)
+        # segment selectors and checkable lists have no connector in parameterNodeWrapper
+        for selector in (self.ui.voiSelector, self.ui.lesionSelector):
+            selector.connect("currentNodeChanged(vtkMRMLNode*)", self._onRegionSelected)
+            selector.connect("currentSegmentChanged(QString)", self._onRegionSelected)
+        self.ui.phasesSelector.connect("checkedNodesChanged()", self._onPhasesChecked)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, _caller, _event) -> None:
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, _caller, _event) -> None:
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Observe the scene's parameter node; select the only DCE sequence there is, to save a click."""
+        self.setParameterNode(self.logic.getParameterNode())
+        parameters = self._parameterNode
+        sequences = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+        if parameters.dceSequence is None and not len(parameters.phaseVolumes) and len(sequences) == 1:
+            parameters.dceSequence = sequences[0]
+
+    def setParameterNode(self, parameterNode: SubregionHabitatParameterNode | None) -> None:
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+        self._parameterNode = parameterNode
+        self._parameterNodeGuiTag = None
+        if parameterNode is not None:
+            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
+            self._onParametersModified()
+
+    def _onParametersModified(self, _caller=None, _event=None) -> None:
+        if self._parameterNode is None or self._updating:
+            return
+        parameters = self._parameterNode
+        self._updating = True
+        try:
+            self._showRegion(self.ui.voiSelector, parameters.voiSegmentation, parameters.voiSegmentId)
+            self._showRegion(self.ui.lesionSelector, parameters.lesionSegmentation, parameters.lesionSegmentId)
+            checked = [node for node in parameters.phaseVolumes if node is not None]
+            for node in self.ui.phasesSelector.checkedNodes():
+                if node not in checked:
+                    self.ui.phasesSelector.setCheckState(node, qt.Qt.Unchecked)
+            for node in checked:
+                self.ui.phasesSelector.setCheckState(node, qt.Qt.Checked)
+        finally:
+            self._updating = False
+        self.ui.phasesLabel.text = self.logic.describePhases(parameters)
+        self._checkCanApply()
+
+    @staticmethod
+    def _showRegion(selector, segmentation, segmentId: str) -> None:
+        selector.setCurrentNode(segmentation)
+        selector.setCurrentSegmentID(segmentId)
+
+    def _onRegionSelected(self, *_arguments) -> None:
+        if self._parameterNode is None or self._updating:
+            return
+        with slicer.util.NodeModify(self._parameterNode):
+            self._parameterNode.voiSegmentation = self.ui.voiSelector.currentNode()
+            self._parameterNode.voiSegmentId = self.ui.voiSelector.currentSegmentID() or ""
+            self._parameterNode.lesionSegmentation = self.ui.lesionSelector.currentNode()
+            self._parameterNode.lesionSegmentId = self.ui.lesionSelector.currentSegmentID() or ""
+
+    def _onPhasesChecked(self, *_arguments) -> None:
+        if self._parameterNode is not None and not self._updating:
+            self._parameterNode.phaseVolumes = list(self.ui.phasesSelector.checkedNodes())
+
+    def _checkCanApply(self) -> None:
+        parameters = self._parameterNode
+        hasExam = bool(self.logic.examNodes(parameters))
+        hasRegion = bool(parameters.voiSegmentId or parameters.lesionSegmentId)
+        self.ui.applyButton.enabled = hasExam and hasRegion and not self._running
+        if self.ui.applyButton.enabled:
+            self.ui.applyButton.toolTip = _("Compute maps, lesion, habitats and ring")
+        elif not hasExam:
+            self.ui.applyButton.toolTip = _("Select the DCE sequence, or the volumes of its phases with their times")
+        else:
+            self.ui.applyButton.toolTip = _("Select the segment of the region of interest or of the lesion")
+        self.ui.showCurvesButton.enabled = hasExam and self.logic.curveChart(parameters) is not None
+
+    def onApplyButton(self, _checked=False) -> None:
+        from SubregionHabitatLib.errors import Cancelled
+        from SubregionHabitatLib.mrml_bridge import DialogProgress
+
+        self._running = True
+        self._checkCanApply()
+        dialog = slicer.util.createProgressDialog(
+            labelText=_("Starting"), windowTitle=_("Subregion Habitat"), windowModality=qt.Qt.WindowModal
+        )
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The exam could not be analyzed."), waitCursor=True):
+                try:
+                    nodes = self.logic.process(self._parameterNode, DialogProgress(dialog))
+                    self.ui.statusLabel.text = "\n".join(nodes.warnings)
+                except Cancelled:
+                    self.ui.statusLabel.text = _("Stopped; nothing was changed.")
+        finally:
+            dialog.close()
+            self._running = False
+            if self._parameterNode is not None:
+                self._checkCanApply()
+
+    def onShowCurvesButton(self, _checked=False) -> None:
+        slicer.modules.plots.logic().ShowChartInLayout(self.logic.curveChart(self._parameterNode))
+
+
+class ImagingNodes(NamedTuple):
+    """The result nodes of one run; ``maps`` by map name, ``warnings`` one sentence each."""
+
+    maps: dict
+    segmentation: object
+    volumesTable: object
+    curvesTable: object
+    curvesChart: object
+    warnings: tuple
+
+
+class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+
+    def getParameterNode(self) -> SubregionHabitatParameterNode:
+        return SubregionHabitatParameterNode(super().getParameterNode())
+
+    @staticmethod
+    def examNodes(parameters: SubregionHabitatParameterNode) -> list:
+        """The sequence, or else the phase volumes; empty when nothing is selected."""
+        if parameters.dceSequence is not None:
+            return [parameters.dceSequence]
+        return [node for node in parameters.phaseVolumes if node is not None]
+
+    def describePhases(self, parameters: SubregionHabitatParameterNode) -> str:
+        """The phases with the times they will be used with, or what is missing, for the user to check."""
+        nodes = self.examNodes(parameters)
+        if not nodes:
+            return ""
+        from SubregionHabitatLib.errors import InputError
+        from SubregionHabitatLib.mrml_bridge import parse_times, phase_times
+
+        try:
+            times, timing = phase_times(nodes, parse_times(parameters.timesText))
+        except InputError as error:
+            lines = [str(error)]
+            if parameters.dceSequence is None:
+                lines += [_("{number}. {volume}").format(number=i + 1, volume=n.GetName()) for i, n in enumerate(nodes)]
+            return "\n".join(lines)
+        if parameters.dceSequence is None:
+            return "\n".join(
+                _("{volume}: {time} s").format(volume=node.GetName(), time=f"{time:g}")
+                for node, time in zip(nodes, times, strict=True)
+            )
+        listed = ", ".join(f"{time - min(times):g}" for time in times)
+        return _("{count} phases at {times} s (from {source})").format(
+            count=len(times), times=listed, source=timing.source
+        )
+
+    def curveChart(self, parameters: SubregionHabitatParameterNode):
+        """The plot chart of an earlier run on the selected exam, or None."""
+        from SubregionHabitatLib.mrml_bridge import ExamResults
+
+        nodes = self.examNodes(parameters)
+        return ExamResults(nodes).find("curves.chart") if nodes else None
+
+    @staticmethod
+    def imagingParameters(parameters: SubregionHabitatParameterNode):
+        """The settings of the parameter node as the library's ImagingParameters."""
+        from SubregionHabitatLib.analysis import ImagingParameters
+        from SubregionHabitatLib.habitats import HabitatParameters
+        from SubregionHabitatLib.lesion import FtvParameters
+
+        return ImagingParameters(
+            early=parameters.earlyPhase or None,
+            late=parameters.latePhase or None,
+            peak_search=parameters.peakSearch,
+            wos_mode=parameters.wosMode,
+            ftv=FtvParameters(
+                pe_threshold_percent=parameters.peThresholdPercent,
+                background=parameters.background,
+                background_fraction=parameters.backgroundPercent / 100,
+                min_neighbours=parameters.minNeighbours,
+                min_ser=parameters.minSer,
+            ),
+            habitats=HabitatParameters(
+                n_init=parameters.kmeansStarts, seed=parameters.seed, winsor_percent=parameters.winsorPercent
+            ),
+            ring_mm=parameters.ringRadiusMm,
+            clip_ring_to_body=parameters.clipRing,
+            air_share_of_p99=parameters.airPercent / 100,
+            neighbourhood=parameters.neighbourhood,
+        )
+
+    def process(self, parameters: SubregionHabitatParameterNode, progress=None) -> ImagingNodes:
+        """Analyze what the parameter node selects. Raises InputError with one sentence for what is missing."""
+        return self.processNodes(
+            self.examNodes(parameters),
+            timesText=parameters.timesText,
+            voi=(parameters.voiSegmentation, parameters.voiSegmentId),
+            lesion=(parameters.lesionSegmentation, parameters.lesionSegmentId),
+            imagingParameters=self.imagingParameters(parameters),
+            progress=progress,
+        )
+
+    def processNodes(
+        self, examNodes, timesText="", voi=None, lesion=None, imagingParameters=None, progress=None
+    ) -> ImagingNodes:
+        """Analyze an exam and put the results into the scene, in place of those of an earlier run on it.
+
+        :param examNodes: one sequence node in a list, or one scalar volume node per phase
+        :param timesText: seconds per phase, in the order of ``examNodes``; needed for volumes
+        :param voi, lesion: (segmentation node, segment ID); one of the two is needed
+        :param imagingParameters: SubregionHabitatLib.analysis.ImagingParameters
+        :param progress: see SubregionHabitatLib.progress; raising Cancelled leaves the scene as it was
+        """
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.analysis import analyze_imaging
+
+        times = mrml_bridge.parse_times(timesText)
+        exam = mrml_bridge.exam_from_nodes(examNodes, times)
+        regions = {}
+        for role, selected in (("VOI", voi), ("lesion", lesion)):
+            if selected is not None and (selected[0] is not None or selected[1]):
+                regions[role] = mrml_bridge.region_from_segment(*selected, exam.geometry, role)
+        result = analyze_imaging(exam, imagingParameters, regions.get("VOI"), regions.get("lesion"), progress=progress)
+        results = mrml_bridge.ExamResults(examNodes)
+        nodes = self._show(results, exam.geometry, result)
+        mrml_bridge.note_inputs(results, result.parameters, regions, times, nodes.maps["pe_early"])
+        return nodes
+
+    def repeat(self, segmentation, progress=None):
+        """Exam and ImagingResult behind a habitat segmentation, computed anew from what was noted beside it.
+
+        Raises InputError when the segmentation is no such result, or was edited since.
+        """
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.analysis import analyze_imaging
+        from SubregionHabitatLib.errors import InputError
+
+        if segmentation is None:
+            raise InputError(
+                "No habitat segmentation is selected; run the Subregion Habitat module and select its result."
+            )
+        exam, parameters, regions = mrml_bridge.noted_inputs(mrml_bridge.ExamResults.of(segmentation))
+        result = analyze_imaging(exam, parameters, regions.get("VOI"), regions.get("lesion"), progress=progress)
+        mrml_bridge.check_unchanged(segmentation, result)
+        return exam, result
+
+    @staticmethod
+    def _show(results, geometry, result) -> ImagingNodes:
+        from SubregionHabitatLib import mrml_bridge
+
+        maps = {}
+        for name, array in result.maps.items():
+            maps[name] = results.node(f"map.{name}", "vtkMRMLScalarVolumeNode", f"IITH {name}")
+            mrml_bridge.set_map(maps[name], name, array, geometry, result.lesion.mask)
+        segmentation = results.node("segmentation", "vtkMRMLSegmentationNode", "IITH habitats")
+        segments = mrml_bridge.result_segments(result)
+        mrml_bridge.set_segments(segmentation, segments, geometry, maps["pe_early"])
+        volumesTable = results.node("table.volumes", "vtkMRMLTableNode", "IITH volumes")
+        mrml_bridge.set_table(volumesTable, mrml_bridge.volume_columns(result))
+        curvesTable = results.node("curves.table", "vtkMRMLTableNode", "IITH curves")
+        mrml_bridge.set_curves(curvesTable, result.curves)
+        chart = results.node("curves.chart", "vtkMRMLPlotChartNode", "IITH enhancement")
+        series = {
+            curve.region: results.node(f"curves.series.{curve.region}", "vtkMRMLPlotSeriesNode", curve.region)
+            for curve in result.curves
+        }
+        results.remove("curves.series.", keep=[f"curves.series.{region}" for region in series])
+        mrml_bridge.set_curve_plot(chart, series, curvesTable, mrml_bridge.curve_colors(result))
+        return ImagingNodes(maps, segmentation, volumesTable, curvesTable, chart, result.warnings)
+
+
+class SubregionHabitatTest(ScriptedLoadableModuleTest):
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_SimulatedExam()
+        self.setUp()
+        self.test_MissingRegion()
+
+    def _simulatedExam(self):
+        from SubregionHabitatLib.mrml_bridge import TISSUE_TERMINOLOGY, Segment, set_segments, set_sequence, set_volume
+        from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
+
+        simulated = simulate_exam(SimulationParameters(shape=(32, 80, 80), spacing_mm=(2.0, 2.0, 4.0)))
+        sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "DCE")
+        set_sequence(sequence, simulated.exam)
+        reference = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "phase 0")
+        set_volume(reference, simulated.exam.signal[0], simulated.exam.geometry)
+        voi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "VOI")
+        segment = Segment("voi", "VOI", (1.0, 1.0, 1.0), TISSUE_TERMINOLOGY, simulated.voi)
+        set_segments(voi, [segment], simulated.exam.geometry, reference)
+        return simulated, sequence, voi
+
+    def test_SimulatedExam(self):
+        self.delayDisplay("Analyze a simulated exam")
+        simulated, sequence, voi = self._simulatedExam()
+        logic = SubregionHabitatLogic()
+        parameters = logic.getParameterNode()
+        parameters.dceSequence = sequence
+        parameters.voiSegmentation = voi
+        parameters.voiSegmentId = "voi"
+        nodes = logic.process(parameters)
+        self.assertEqual(
+            list(nodes.segmentation.GetSegmentation().GetSegmentIDs()),
+            ["lesion", "habitat1", "habitat2", "habitat3", "ring"],
+        )
+        found = slicer.util.arrayFromSegmentBinaryLabelmap(nodes.segmentation, "lesion", nodes.maps["pe_early"]) > 0
+        overlap = 2 * (found & simulated.truth_lesion).sum() / (found.sum() + simulated.truth_lesion.sum())
+        self.assertGreater(overlap, 0.9)
+        self.delayDisplay("Test passed")
+
+    def test_MissingRegion(self):
+        from SubregionHabitatLib.errors import InputError
+
+        self.delayDisplay("An exam without a region is refused")
+        _simulated, sequence, _voi = self._simulatedExam()
+        with self.assertRaises(InputError):
+            SubregionHabitatLogic().processNodes([sequence])
+        self.delayDisplay("Test passed")
