@@ -373,6 +373,22 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         return ImagingNodes(maps, segmentation, volumesTable, curvesTable, chart, result.warnings)
 
 
+def simulatedNodes():
+    """A small simulated exam in the scene, for tests: (SimulatedExam, sequence node, segmentation with "voi")."""
+    from SubregionHabitatLib.mrml_bridge import TISSUE_TERMINOLOGY, Segment, set_segments, set_sequence, set_volume
+    from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
+
+    simulated = simulate_exam(SimulationParameters(shape=(32, 80, 80), spacing_mm=(2.0, 2.0, 4.0)))
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "DCE")
+    set_sequence(sequence, simulated.exam)
+    reference = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "phase 0")
+    set_volume(reference, simulated.exam.signal[0], simulated.exam.geometry)
+    voi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "VOI")
+    segment = Segment("voi", "VOI", (1.0, 1.0, 1.0), TISSUE_TERMINOLOGY, simulated.voi)
+    set_segments(voi, [segment], simulated.exam.geometry, reference)
+    return simulated, sequence, voi
+
+
 class SubregionHabitatTest(ScriptedLoadableModuleTest):
     def setUp(self):
         slicer.mrmlScene.Clear()
@@ -383,23 +399,9 @@ class SubregionHabitatTest(ScriptedLoadableModuleTest):
         self.setUp()
         self.test_MissingRegion()
 
-    def _simulatedExam(self):
-        from SubregionHabitatLib.mrml_bridge import TISSUE_TERMINOLOGY, Segment, set_segments, set_sequence, set_volume
-        from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
-
-        simulated = simulate_exam(SimulationParameters(shape=(32, 80, 80), spacing_mm=(2.0, 2.0, 4.0)))
-        sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "DCE")
-        set_sequence(sequence, simulated.exam)
-        reference = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "phase 0")
-        set_volume(reference, simulated.exam.signal[0], simulated.exam.geometry)
-        voi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "VOI")
-        segment = Segment("voi", "VOI", (1.0, 1.0, 1.0), TISSUE_TERMINOLOGY, simulated.voi)
-        set_segments(voi, [segment], simulated.exam.geometry, reference)
-        return simulated, sequence, voi
-
     def test_SimulatedExam(self):
         self.delayDisplay("Analyze a simulated exam")
-        simulated, sequence, voi = self._simulatedExam()
+        simulated, sequence, voi = simulatedNodes()
         logic = SubregionHabitatLogic()
         parameters = logic.getParameterNode()
         parameters.dceSequence = sequence
@@ -419,7 +421,7 @@ class SubregionHabitatTest(ScriptedLoadableModuleTest):
         from SubregionHabitatLib.errors import InputError
 
         self.delayDisplay("An exam without a region is refused")
-        _simulated, sequence, _voi = self._simulatedExam()
+        _simulated, sequence, _voi = simulatedNodes()
         with self.assertRaises(InputError):
             SubregionHabitatLogic().processNodes([sequence])
         self.delayDisplay("Test passed")

@@ -452,7 +452,15 @@ class qMRMLNodeComboBox(QWidget):
 
     def __init__(self, *args) -> None:
         super().__init__(*args)
-        self.__dict__.update(_scene=None, _node=None)
+        self.__dict__.update(_scene=None, _node=None, _attributes=[])
+
+    def addAttribute(self, node_type, name, value=None) -> None:
+        """Offer nodes of this type only with this attribute (of this value)."""
+        self._attributes.append((node_type, name, value))
+
+    def _has_attributes(self, node) -> bool:
+        wanted = [(name, value) for node_type, name, value in self._attributes if node.IsA(node_type)]
+        return all(node.GetAttribute(n) == v if v is not None else node.GetAttribute(n) for n, v in wanted)
 
     def setMRMLScene(self, scene) -> None:
         self.__dict__["_scene"] = scene
@@ -465,7 +473,8 @@ class qMRMLNodeComboBox(QWidget):
             node = self._scene.GetNthNode(index)
             wanted = [t for t in self.nodeTypes if node.IsA(t)]
             exact = any(node.GetClassName() == t for t in self.nodeTypes)
-            if wanted and (self.showChildNodeTypes or exact) and (self.showHidden or not node.GetHideFromEditors()):
+            shown = self.showHidden or not node.GetHideFromEditors()
+            if wanted and shown and (self.showChildNodeTypes or exact) and self._has_attributes(node):
                 found.append(node)
         return found
 

@@ -1,0 +1,307 @@
+"""Slicer module: radiomic features of the regions of one exam, and the scores of models on it."""
+
+from typing import Annotated, NamedTuple
+
+import qt
+import slicer
+import vtk
+from slicer import vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+# What models and features need beyond Slicer's own packages: import name -> pip requirement.
+REQUIREMENTS = {"jsonschema": "jsonschema>=4.20"}
+RADIOMICS_EXTENSION = "SlicerRadiomics"
+
+
+class IITHModule(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("IITH Features and Scores")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        self.parent.dependencies = ["SubregionHabitat"]
+        self.parent.contributors = ["The IITH developers"]
+        self.parent.helpText = _(
+            "Radiomic features of lesion, habitats and ring on every phase and kinetic map, and the scores of the "
+            "models shipped with this extension. Research use only."
+        )
+        self.parent.acknowledgementText = _("Features are computed by PyRadiomics (van Griethuysen 2017).")
+
+
+@parameterNodeWrapper
+class IITHModuleParameterNode:
+    """Inputs and settings. hr, her2 and ageYears: what is not known stays "unknown" or 0; modelNames: empty for all."""
+
+    segmentation: vtkMRMLSegmentationNode
+    extractFeatures: bool = True
+    preset: Annotated[str, Choice(["mr_default", "ibsi_fbn", "captk"])] = "mr_default"
+    engine: Annotated[str, Choice(["pyradiomics"])] = "pyradiomics"
+    hr: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
+    her2: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
+    ageYears: Annotated[float, WithinRange(0.0, 120.0)] = 0.0
+    modelNames: str = ""
+
+
+class IITHModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._parameterNodeGuiTag = None
+        self._running = False
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/IITHModule.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", "IITH.kind", "segmentation")
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = IITHModuleLogic()
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, _caller, _event) -> None:
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, _caller, _event) -> None:
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Observe the scene's parameter node; select the only habitat segmentation there is, to save a click."""
+        self.setParameterNode(self.logic.getParameterNode())
+        if self._parameterNode.segmentation is None:
+            nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            habitats = [node for node in nodes if node.GetAttribute("IITH.kind") == "segmentation"]
+            if len(habitats) == 1:
+                self._parameterNode.segmentation = habitats[0]
+
+    def setParameterNode(self, parameterNode: IITHModuleParameterNode | None) -> None:
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+        self._parameterNode = parameterNode
+        self._parameterNodeGuiTag = None
+        if parameterNode is not None:
+            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+            self._checkCanApply()
+
+    def _checkCanApply(self, _caller=None, _event=None) -> None:
+        if self._parameterNode is None:
+            return
+        ready = self._parameterNode.segmentation is not None
+        self.ui.applyButton.enabled = ready and not self._running
+        self.ui.applyButton.toolTip = (
+            _("Compute features and scores") if ready else _("Select the result of the Subregion Habitat module")
+        )
+
+    def onApplyButton(self, _checked=False) -> None:
+        from SubregionHabitatLib.errors import Cancelled
+        from SubregionHabitatLib.mrml_bridge import DialogProgress
+
+        self._running = True
+        self._checkCanApply()
+        dialog = slicer.util.createProgressDialog(
+            labelText=_("Starting"), windowTitle=_("IITH Features and Scores"), windowModality=qt.Qt.WindowModal
+        )
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The case could not be measured."), waitCursor=True):
+                try:
+                    nodes = self.logic.process(self._parameterNode, DialogProgress(dialog))
+                    self.ui.statusLabel.text = "\n".join(nodes.notes)
+                except Cancelled:
+                    self.ui.statusLabel.text = _("Stopped; nothing was changed.")
+        finally:
+            dialog.close()
+            self._running = False
+            self._checkCanApply()
+
+
+class CaseNodes(NamedTuple):
+    """The result nodes; featureTable is None when no features were asked for. notes: one sentence each."""
+
+    featureTable: object
+    scoreTable: object
+    notes: tuple
+
+
+class IITHModuleLogic(ScriptedLoadableModuleLogic):
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+
+    def getParameterNode(self) -> IITHModuleParameterNode:
+        return IITHModuleParameterNode(super().getParameterNode())
+
+    @staticmethod
+    def clinicalValues(parameters: IITHModuleParameterNode) -> dict[str, float]:
+        """Standard name -> value of the clinical values that are known."""
+        known = {"positive": 1.0, "negative": 0.0}
+        values = {
+            name: known[getattr(parameters, name)] for name in ("hr", "her2") if getattr(parameters, name) in known
+        }
+        if parameters.ageYears > 0:
+            values["age_years"] = parameters.ageYears
+        return values
+
+    def process(self, parameters: IITHModuleParameterNode, progress=None) -> CaseNodes:
+        """Measure and score what the parameter node selects. Raises InputError with one sentence on bad input."""
+        names = [name.strip() for name in parameters.modelNames.replace(";", ",").split(",") if name.strip()]
+        return self.processNodes(
+            parameters.segmentation,
+            preset=parameters.preset if parameters.extractFeatures else None,
+            engine=parameters.engine,
+            clinical=self.clinicalValues(parameters),
+            modelNames=names or None,
+            progress=progress,
+        )
+
+    def processNodes(
+        self, segmentation, preset="mr_default", engine="pyradiomics", clinical=None, modelNames=None, progress=None
+    ) -> CaseNodes:
+        """Features and scores of one exam, in place of those of an earlier run on it.
+
+        :param segmentation: result of the SubregionHabitat module
+        :param preset: name of a feature preset, None for scores without features
+        :param clinical: standard name (hr, her2, age_years) -> value
+        :param modelNames: model ids or paths, None for all shipped ones
+        """
+        from IITHModuleLib.case_values import user_value
+        from IITHModuleLib.model_file import load_model, shipped_models
+        from RadiogenomicReportLib.case_pipeline import case_values, score_models
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.progress import Part, Silent
+
+        from SubregionHabitat import SubregionHabitatLogic
+
+        progress = progress or Silent()
+        mrml_bridge.ensure_packages(REQUIREMENTS, "IITH")
+        featureEngine = self._engine(engine) if preset is not None else None
+        # what can be wrong without measuring is found first
+        models = [load_model(name) for name in (shipped_models() if modelNames is None else modelNames)]
+        values = {name: user_value(name, value) for name, value in (clinical or {}).items()}
+        exam, imaging = SubregionHabitatLogic().repeat(segmentation, Part(progress, 0.0, 0.2))
+        features = None
+        if featureEngine is not None:
+            features = self._features(exam, imaging, preset, featureEngine, Part(progress, 0.2, 0.95))
+        scores = score_models(models, case_values(exam, imaging, values))
+        results = mrml_bridge.ExamResults.of(segmentation)
+        return self._show(results, features, scores, clinical or {}, models)
+
+    @staticmethod
+    def _engine(name: str):
+        """The feature engine; where PyRadiomics is missing, the extension that brings it is offered first."""
+        import importlib.util
+
+        from IITHModuleLib.feature_engine import make_engine
+
+        if importlib.util.find_spec("radiomics") is None and not slicer.app.testingEnabled():
+            question = _("Features need PyRadiomics. Install the SlicerRadiomics extension, which brings it?")
+            if slicer.util.confirmOkCancelDisplay(question):
+                slicer.app.extensionsManagerModel().installExtensionFromServer(RADIOMICS_EXTENSION)
+        return make_engine(name)
+
+    @staticmethod
+    def _features(exam, imaging, presetName, engine, progress):
+        from IITHModuleLib.features import extract_features
+        from IITHModuleLib.presets import load_preset
+
+        preset = load_preset(presetName)
+        return extract_features(exam, imaging.maps, imaging.regions(), preset, engine, imaging.body, progress)
+
+    @staticmethod
+    def _show(results, features, scores, clinical, models) -> CaseNodes:
+        import json
+
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.mrml_bridge import Column
+
+        featureTable = None
+        if features is None:
+            results.remove("table.features")
+        else:
+            featureTable = results.node("table.features", "vtkMRMLTableNode", "IITH features")
+            names = ("region", "image", "feature", "value", "unit", "reason")
+            columns = [Column(name, [getattr(row, name) for row in features.rows]) for name in names]
+            mrml_bridge.set_table(featureTable, columns)
+            for name in ("preset", "preset_digest", "engine", "engine_version"):
+                featureTable.SetAttribute(f"IITH.{name}", getattr(features, name))
+        scoreTable = results.node("table.scores", "vtkMRMLTableNode", "IITH scores")
+        mrml_bridge.set_table(scoreTable, scoreColumns(scores))
+        request = results.node("inputs.scores", "vtkMRMLTextNode", "IITH scoring settings")
+        request.SetText(json.dumps({"clinical": clinical, "models": [model.id for model in models]}))
+        notes = [f"{score.model_id}: {score.refusal}" for score in scores if score.refusal is not None]
+        notes += [f"{score.model_id}: {warning}" for score in scores for warning in score.warnings]
+        return CaseNodes(featureTable, scoreTable, tuple(notes))
+
+
+def scoreColumns(scores) -> list:
+    """The scores as table columns, one row per model; a refused case has no value and says why."""
+    from SubregionHabitatLib.mrml_bridge import Column
+
+    def interval(score, index):
+        return None if score.ci95 is None else score.ci95[index]
+
+    return [
+        Column("model", [s.model_id for s in scores]),
+        Column("version", [s.model_version for s in scores]),
+        Column("outcome", [s.outcome for s in scores]),
+        Column("form", [s.form or "" for s in scores]),
+        Column("value", [s.value for s in scores]),
+        Column("unit", [s.unit for s in scores]),
+        Column("low", [interval(s, 0) for s in scores], description="Lower end of the 95 % confidence interval"),
+        Column("high", [interval(s, 1) for s in scores], description="Upper end of the 95 % confidence interval"),
+        Column("group", [s.group or "" for s in scores]),
+        Column("percentile", [s.percentile_in_training for s in scores], description="Among the training patients"),
+        Column("in range", ["" if s.in_range is None else "yes" if s.in_range else "no" for s in scores]),
+        Column("refusal", [s.refusal or "" for s in scores]),
+        Column("warnings", [" ".join(s.warnings) for s in scores]),
+        Column("licence", [s.licence for s in scores]),
+        Column("note", [s.note for s in scores]),
+    ]
+
+
+class IITHModuleTest(ScriptedLoadableModuleTest):
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_Scores()
+
+    def test_Scores(self):
+        from IITHModuleLib.model_file import shipped_models
+        from SubregionHabitatLib.mrml_bridge import table_rows
+
+        from SubregionHabitat import SubregionHabitatLogic, simulatedNodes
+
+        self.delayDisplay("Score a simulated exam")
+        _simulated, sequence, voi = simulatedNodes()
+        habitats = SubregionHabitatLogic().processNodes([sequence], voi=(voi, "voi"))
+        logic = IITHModuleLogic()
+        nodes = logic.processNodes(habitats.segmentation, preset=None)
+        self.assertIsNone(nodes.featureTable)
+        self.assertEqual([row["model"] for row in table_rows(nodes.scoreTable)], shipped_models())
+        self.delayDisplay("Test passed")

@@ -1,0 +1,306 @@
+"""Slicer module: the results of one exam in the scene to an HTML report and a case file."""
+
+import pathlib
+from typing import NamedTuple
+
+import qt
+import slicer
+import vtk
+from slicer import vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+# What the report needs beyond Slicer's own packages: import name -> pip requirement.
+REQUIREMENTS = {"jsonschema": "jsonschema>=4.20", "jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.9"}
+
+
+class RadiogenomicReport(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Radiogenomic Report")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
+        self.parent.dependencies = ["SubregionHabitat", "IITHModule"]
+        self.parent.contributors = ["The IITH developers"]
+        self.parent.helpText = _(
+            "One self-contained HTML report of an exam's maps, habitats, ring, features and scores, and the case as "
+            "JSON. It names no patient. Research use only."
+        )
+        self.parent.acknowledgementText = ""
+
+
+@parameterNodeWrapper
+class RadiogenomicReportParameterNode:
+    """segmentation: result of the SubregionHabitat module; reportPath: the HTML file to write."""
+
+    segmentation: vtkMRMLSegmentationNode
+    reportPath: pathlib.Path
+    overwrite: bool = False
+
+
+class RadiogenomicReportWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._parameterNodeGuiTag = None
+        self._written = None
+        self._running = False
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/RadiogenomicReport.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", "IITH.kind", "segmentation")
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = RadiogenomicReportLogic()
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.openButton.connect("clicked(bool)", self.onOpenButton)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def enter(self) -> None:
+        self.initializeParameterNode()
+
+    def exit(self) -> None:
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, _caller, _event) -> None:
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, _caller, _event) -> None:
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Observe the scene's parameter node; select the only habitat segmentation there is, to save a click."""
+        self.setParameterNode(self.logic.getParameterNode())
+        if self._parameterNode.segmentation is None:
+            nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+            habitats = [node for node in nodes if node.GetAttribute("IITH.kind") == "segmentation"]
+            if len(habitats) == 1:
+                self._parameterNode.segmentation = habitats[0]
+
+    def setParameterNode(self, parameterNode: RadiogenomicReportParameterNode | None) -> None:
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+        self._parameterNode = parameterNode
+        self._parameterNodeGuiTag = None
+        if parameterNode is not None:
+            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+            self._checkCanApply()
+
+    def _checkCanApply(self, _caller=None, _event=None) -> None:
+        if self._parameterNode is None:
+            return
+        hasFile = self._parameterNode.reportPath != pathlib.Path()
+        ready = self._parameterNode.segmentation is not None and hasFile
+        self.ui.applyButton.enabled = ready and not self._running
+        if ready:
+            self.ui.applyButton.toolTip = _("Write the report")
+        elif hasFile:
+            self.ui.applyButton.toolTip = _("Select the result of the Subregion Habitat module")
+        else:
+            self.ui.applyButton.toolTip = _("Name the HTML file to write")
+        self.ui.openButton.enabled = self._written is not None
+
+    def onApplyButton(self, _checked=False) -> None:
+        from SubregionHabitatLib.errors import Cancelled
+        from SubregionHabitatLib.mrml_bridge import DialogProgress
+
+        self._running = True
+        self._checkCanApply()
+        dialog = slicer.util.createProgressDialog(
+            labelText=_("Starting"), windowTitle=_("Radiogenomic Report"), windowModality=qt.Qt.WindowModal
+        )
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The report could not be written."), waitCursor=True):
+                try:
+                    written = self.logic.process(self._parameterNode, DialogProgress(dialog))
+                    self._written = written.path
+                    self.ui.reportPathEdit.addCurrentPathToHistory()
+                    self.ui.statusLabel.text = "\n".join(written.notes)
+                except Cancelled:
+                    self.ui.statusLabel.text = _("Stopped; nothing was changed.")
+        finally:
+            dialog.close()
+            self._running = False
+            self._checkCanApply()
+
+    def onOpenButton(self, _checked=False) -> None:
+        qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._written)))
+
+
+class Report(NamedTuple):
+    """path: the HTML file; caseText: text node with the case as JSON; notes: what the report lacks."""
+
+    path: pathlib.Path
+    caseText: object
+    notes: tuple
+
+
+class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
+    def __init__(self) -> None:
+        ScriptedLoadableModuleLogic.__init__(self)
+
+    def getParameterNode(self) -> RadiogenomicReportParameterNode:
+        return RadiogenomicReportParameterNode(super().getParameterNode())
+
+    def process(self, parameters: RadiogenomicReportParameterNode, progress=None) -> Report:
+        """Report what the parameter node selects. Raises InputError with one sentence on bad input."""
+        return self.processNodes(parameters.segmentation, parameters.reportPath, parameters.overwrite, progress)
+
+    def processNodes(self, segmentation, path, overwrite=False, progress=None) -> Report:
+        """Write the report of the exam that a habitat segmentation belongs to; never with a patient's name.
+
+        :param segmentation: result of the SubregionHabitat module
+        :param path: HTML file; an existing one is replaced only with ``overwrite``
+        """
+        import json
+
+        from RadiogenomicReportLib.case_file import build_case
+        from RadiogenomicReportLib.case_pipeline import case_values, score_models
+        from RadiogenomicReportLib.case_report import CasePictures, case_report_html
+        from RadiogenomicReportLib.stage_clock import StageClock
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.progress import Part, Silent
+
+        from SubregionHabitat import SubregionHabitatLogic
+
+        progress = progress or Silent()
+        path = self._checkedPath(pathlib.Path(path), overwrite)
+        mrml_bridge.ensure_packages(REQUIREMENTS, "IITH")
+        clock = StageClock()
+        with clock.stage("imaging"):
+            exam, imaging = SubregionHabitatLogic().repeat(segmentation, Part(progress, 0.0, 0.4))
+        results = mrml_bridge.ExamResults.of(segmentation)
+        features = self._features(results)
+        with clock.stage("scores"):
+            clinical, models = self._scoring(results)
+            values = case_values(exam, imaging, clinical)
+            scores = score_models(models, values)
+        progress.step(0.5, "report")
+        with clock.stage("report"):
+            case = build_case(exam, imaging, features, values, scores, clock)
+            html = case_report_html(case, CasePictures.from_result(exam, imaging))
+        self._write(path, html)
+        text = results.node("case", "vtkMRMLTextNode", "IITH case")
+        text.SetText(json.dumps(case, indent=1, allow_nan=False))
+        return Report(path, text, tuple(self._notes(features, models)))
+
+    @staticmethod
+    def _checkedPath(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
+        from SubregionHabitatLib.errors import InputError
+
+        if path == pathlib.Path():
+            raise InputError("No report file is named; name the HTML file to write.")
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"The report file {path.name} does not end in .html; name an HTML file.")
+        if not path.parent.is_dir():
+            raise InputError(f"The folder of the report file {path.name} does not exist; create it or choose another.")
+        if path.is_dir() or (path.exists() and not overwrite):
+            raise InputError(f"{path.name} exists; allow its replacement or choose another file.")
+        return path.absolute()
+
+    @staticmethod
+    def _write(path: pathlib.Path, html: str) -> None:
+        """The whole file or none: written beside its place and renamed."""
+        from SubregionHabitatLib.errors import InputError
+
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            partial.write_text(html, encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise InputError(f"{path.name} could not be written ({error.strerror}); choose another folder.") from error
+
+    @staticmethod
+    def _features(results):
+        """The feature table of the scene as the library's FeatureTable, or None when there is none."""
+        from IITHModuleLib.features import FeatureRow, FeatureTable
+        from SubregionHabitatLib.errors import InputError
+        from SubregionHabitatLib.mrml_bridge import table_rows
+
+        table = results.find("table.features")
+        if table is None:
+            return None
+        noted = [table.GetAttribute(f"IITH.{n}") for n in ("preset", "preset_digest", "engine", "engine_version")]
+        try:
+            if None in noted:
+                raise ValueError("settings")
+            return FeatureTable(tuple(FeatureRow(**row) for row in table_rows(table)), *noted)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"The feature table '{table.GetName()}' was changed; run the IITH Features and Scores module again."
+            ) from None
+
+    @staticmethod
+    def _scoring(results):
+        """Clinical values and models of the last scoring in the scene; none where nothing was scored."""
+        import json
+
+        from IITHModuleLib.case_values import user_value
+        from IITHModuleLib.model_file import load_model
+        from SubregionHabitatLib.errors import InputError
+
+        text = results.find("inputs.scores")
+        if text is None:
+            return {}, []
+        try:
+            noted = json.loads(text.GetText() or "")
+            given, names = dict(noted["clinical"]), list(noted["models"])
+            clinical = {str(name): user_value(str(name), float(value)) for name, value in given.items()}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise InputError(
+                "The scoring settings in the scene are damaged; run the IITH Features and Scores module again."
+            ) from None
+        return clinical, [load_model(str(name)) for name in names]
+
+    @staticmethod
+    def _notes(features, models):
+        if features is None:
+            yield _("No radiomic features are part of the report; compute them in IITH Features and Scores.")
+        if not models:
+            yield _("No model scores are part of the report; compute them in IITH Features and Scores.")
+
+
+class RadiogenomicReportTest(ScriptedLoadableModuleTest):
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_Report()
+
+    def test_Report(self):
+        import json
+        import tempfile
+
+        from SubregionHabitat import SubregionHabitatLogic, simulatedNodes
+
+        self.delayDisplay("Report on a simulated exam")
+        _simulated, sequence, voi = simulatedNodes()
+        habitats = SubregionHabitatLogic().processNodes([sequence], voi=(voi, "voi"))
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "report.html"
+            report = RadiogenomicReportLogic().processNodes(habitats.segmentation, path)
+            self.assertIn("research use only", path.read_text(encoding="utf-8").lower())
+        self.assertEqual(json.loads(report.caseText.GetText())["schema"], "iith-case/1")
+        self.delayDisplay("Test passed")
