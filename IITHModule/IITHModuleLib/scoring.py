@@ -199,7 +199,7 @@ def _score(model: Model, form: ModelForm, values: CaseValues, missing: tuple[Mis
     return Score(
         **_identity(model),
         form=form.name,
-        form_reason=_form_reason(model, form, missing),
+        form_reason=_form_reason(model, missing),
         value=value,
         unit=unit,
         ci95=ci95,
@@ -334,10 +334,10 @@ def _range_warnings(contributions: tuple[Contribution, ...], distance_percentile
     return warnings
 
 
-def _form_reason(model: Model, form: ModelForm, missing: tuple[MissingInput, ...]) -> str:
+def _form_reason(model: Model, missing: tuple[MissingInput, ...]) -> str:
     if len(model.forms) == 1:
         return "the model's only form"
     if not missing:
         return "all inputs of the model's first form are there"
     parts = [f"{m.name} is missing ({m.reason})" for m in missing]
-    return f"form '{form.name}' is used because {'; '.join(dict.fromkeys(parts))}"
+    return f"an earlier form of the model cannot be used: {'; '.join(dict.fromkeys(parts))}"

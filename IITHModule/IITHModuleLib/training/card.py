@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .evaluate import p_text
+from .evaluate import p_text, statements
 
 
 def model_card(content: dict, figures: list[tuple[str, str]]) -> str:
@@ -218,7 +218,7 @@ def _comparisons(performance: dict) -> list[str]:
             lines.append(
                 f"| {c['name']}, in {e['name']} | {_ci(c['discrimination'])} | {_difference(c['difference'])} |"
             )
-    return [*lines, "", performance["verdict"], ""]
+    return [*lines, "", *[f"- {sentence}" for sentence in statements(performance)], ""]
 
 
 def _difference(d: dict) -> str:

@@ -148,13 +148,23 @@ def _wald_p(coefficients: np.ndarray, error: np.ndarray) -> list[float]:
     return [float(p) for p in chi2.sf((coefficients / error) ** 2, 1)]
 
 
-def verdict(performance: dict) -> str:
-    """Plain sentences: what the form's features add to each simpler set, inside and outside, with numbers.
+def statements(performance: dict) -> list[str]:
+    """One plain sentence per comparison: what it adds, inside and outside; what imaging adds comes first."""
+    return [_sentence(performance, c) for c in sorted(performance["comparisons"], key=_telling)]
 
-    What imaging adds to a set without it comes first.
-    """
-    order = sorted(performance["comparisons"], key=lambda c: (c["uses_imaging"], "likelihood_ratio" not in c))
-    return " ".join(_sentence(performance, c) for c in order)
+
+def verdict(performance: dict) -> str:
+    """The most telling of the statements, or that there is none."""
+    return next(iter(statements(performance)), "Not compared with simpler models.")
+
+
+def _telling(comparison: dict) -> tuple:
+    """Order: imaging added to a set without it, imaging added to imaging, anything else."""
+    ratio = comparison.get("likelihood_ratio")
+    adds_imaging_only = bool(
+        ratio and not ratio["smaller_is_this_form"] and all(name in IMAGING for name in ratio["added"])
+    )
+    return (not adds_imaging_only, comparison["uses_imaging"], ratio is None)
 
 
 def _sentence(performance: dict, comparison: dict) -> str:

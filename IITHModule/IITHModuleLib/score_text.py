@@ -1,0 +1,73 @@
+"""Scores and models as plain text of at most 110 columns, for terminals and logs."""
+
+from __future__ import annotations
+
+import textwrap
+
+from .model_file import Model
+from .scoring import Score, performance_summary
+
+WIDTH = 110
+
+
+def score_text(score: Score) -> str:
+    """One score: flags first, then the value, where it lies, what made it, and how good the model is."""
+    lines = [f"{score.model_id} {score.model_version}: {score.model_title}"]
+    if score.refusal:
+        return "\n".join(lines + _wrap(f"REFUSED: {score.refusal}", "  "))
+    for warning in score.warnings:
+        lines += _wrap(f"OUTSIDE RANGE: {warning}", "  ")
+    low, high = score.ci95
+    lines += _wrap(f"{score.unit}: {score.value:.3g} (95 % interval {low:.3g} to {high:.3g})", "  ")
+    for s in score.survival:
+        lines.append(
+            f"  {score.outcome} at {s.years:g} years: {s.probability:.3f} (95 % interval {s.low:.3f} to {s.high:.3f})"
+        )
+    place = f"group: {score.group}; percentile in training: {score.percentile_in_training:.0f}"
+    if score.distance_to_cut is not None:
+        place += f"; distance to the nearest cut: {score.distance_to_cut:+.3g} ({score.cut_scale})"
+    lines += _wrap(place, "  ")
+    lines += _wrap(f"form: {score.form} ({score.form_reason})", "  ")
+    lines.append(f"  {'input':<20}{'value':>12} {'unit':<7}{'adds':>8}  {'usual in training':<22}{'source'}")
+    for c in score.contributions:
+        usual = f"{c.usual_low:.4g} to {c.usual_high:.4g}"
+        flag = "" if c.in_range else "  <- outside"
+        lines.append(
+            f"  {c.name:<20}{c.value:>12.6g} {c.unit:<7}{c.contribution:>+8.3f}  {usual:<22}{(c.source + flag)[:34]}"
+        )
+    lines += ["  " + line for line in performance_lines(score.performance)]
+    return "\n".join([*lines, *_wrap(f"licence: {score.licence}. {score.note}", "  ")])
+
+
+def performance_lines(summary: dict) -> list[str]:
+    """The model's own discrimination, inside and outside, one line each."""
+    rows = [("training, cross-validated", summary["internal"])] + [(e["name"], e) for e in summary["external"]]
+    lines = []
+    for name, row in rows:
+        if "not_tested" in row:
+            lines += _wrap(f"{name}: not tested ({row['not_tested']})", "", WIDTH - 4)
+            continue
+        lines.append(
+            f"{summary['metric']} {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})  {name}, "
+            f"n={row['n']}, events {row['n_events']}"
+        )
+    if not summary["external"]:
+        lines.append("not tested on patients of another source")
+    return lines
+
+
+def model_text(model: Model) -> str:
+    """One model for `iith models`."""
+    licence = model.licence["name"] + (" (non-commercial)" if model.licence["non_commercial"] else "")
+    lines = [f"{model.id} {model.version}  [{model.kind}, {licence}]", f"  {model.title}"]
+    for form in model.forms:
+        lines.append(f'  form "{form.name}": trained on n={form.n}, events {form.n_events}')
+        lines += _wrap(f"inputs: {', '.join(f'{f.name} ({f.unit})' for f in form.features)}", "    ")
+        summary = performance_summary(model, form)
+        lines += ["    " + line for line in performance_lines(summary)]
+        lines += _wrap(summary["verdict"], "    ")
+    return "\n".join(lines)
+
+
+def _wrap(text: str, indent: str, width: int = WIDTH) -> list[str]:
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent + ("  " if indent else ""))

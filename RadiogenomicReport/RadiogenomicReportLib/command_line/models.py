@@ -1,0 +1,57 @@
+"""``iith models``: what is shipped, what it was trained on and how well it really does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from IITHModuleLib.model_file import Model, load_model, shipped_models
+from IITHModuleLib.score_text import model_text
+from IITHModuleLib.scoring import RESEARCH_NOTE, performance_summary
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add the command to the parser of ``iith``."""
+    return subparsers.add_parser(
+        "models",
+        help="list the shipped models with their training data and honest performance",
+        description="List the shipped models: inputs, training patients and events, performance inside and outside "
+        "the training data, what they add to simpler models, and licence. Research use only.",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the list; exit code 0."""
+    models = [load_model(name) for name in shipped_models()]
+    if getattr(args, "json", False):
+        print(json.dumps([model_json(m) for m in models], indent=1))
+        return 0
+    for model in models:
+        print(model_text(model) + "\n")
+    print(f"{RESEARCH_NOTE} Details: MODEL_CARD.md of each model in {models[0].path.parent.parent if models else '-'}")
+    return 0
+
+
+def model_json(model: Model) -> dict:
+    """The same as plain data."""
+    return {
+        "id": model.id,
+        "version": model.version,
+        "kind": model.kind,
+        "title": model.title,
+        "outcome": model.outcome,
+        "licence": model.licence,
+        "intended_use": model.intended_use,
+        "limits": list(model.limits),
+        "digest": model.digest,
+        "forms": [
+            {
+                "name": form.name,
+                "n": form.n,
+                "n_events": form.n_events,
+                "inputs": [{"name": f.name, "unit": f.unit, "definition": f.definition} for f in form.features],
+                "performance": performance_summary(model, form),
+            }
+            for form in model.forms
+        ],
+    }

@@ -1,0 +1,127 @@
+"""``iith score``: apply a model to one result or to a table of patients."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from pathlib import Path
+
+from IITHModuleLib.case_values import KNOWN_VALUES, case_values_from_json, case_values_from_row, user_value
+from IITHModuleLib.model_file import Model, load_model
+from IITHModuleLib.score_text import score_text
+from IITHModuleLib.scoring import Score, score_case, try_score_case
+from IITHModuleLib.untrusted_json import read_json
+from SubregionHabitatLib.errors import CaseRefused, InputError
+
+from .clinical import add_clinical_arguments, clinical_values
+
+MAX_CASE_BYTES = 20_000_000
+MAX_TABLE_BYTES = 200_000_000
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add the command to the parser of ``iith``."""
+    parser = subparsers.add_parser(
+        "score",
+        help="apply a model to a result folder or to a table of patients",
+        description="Apply a model. MODEL is a shipped model (see `iith models`), a model folder or a model.json. "
+        "RESULT is a result folder of `iith analyze` or its case.json; a score is printed. TABLE is a CSV file whose "
+        f"columns have the standard names ({', '.join(KNOWN_VALUES)}; patient_id is carried along); CSV is printed "
+        "with the reason for every patient the model refuses. Research use only.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="shipped model id, model folder or model.json")
+    parser.add_argument("case", type=Path, metavar="RESULT_OR_TABLE", help="result folder, case.json or CSV table")
+    add_clinical_arguments(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the score(s). Raises CaseRefused (exit 3) when the case, or every row of a table, is refused."""
+    model = load_model(args.model)
+    given = clinical_values(args)
+    if args.case.suffix.lower() in (".csv", ".tsv") and not args.case.is_dir():
+        if given:
+            raise InputError("--hr, --her2, --age and --clinical are for one case; add hr, her2 and age_years columns.")
+        return _run_table(model, args.case, getattr(args, "json", False))
+    path = args.case / "case.json" if args.case.is_dir() else args.case
+    content, _ = read_json(path, "case file", MAX_CASE_BYTES)
+    values = case_values_from_json(content.get("case_values"), str(path))
+    values |= {name: user_value(name, number) for name, number in given.items()}
+    score = score_case(model, values)
+    print(json.dumps(score.to_json(), indent=1) if getattr(args, "json", False) else score_text(score))
+    return 0
+
+
+def _run_table(model: Model, path: Path, as_json: bool) -> int:
+    results = [(patient, _score_row(model, row)) for patient, row in _rows(path, model)]
+    if as_json:
+        rows = [
+            {"patient_id": patient} | (s.to_json() if isinstance(s, Score) else {"refusal": s})
+            for patient, s in results
+        ]
+        print(json.dumps(rows, indent=1))
+    else:
+        writer = csv.DictWriter(sys.stdout, _columns(model), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(_table_row(model, patient, s) for patient, s in results)
+    refused = [s if isinstance(s, str) else s.refusal for _, s in results]
+    if all(refused):
+        raise CaseRefused(f"Every one of the {len(refused)} patients was refused; the first: {refused[0]}")
+    return 0
+
+
+def _rows(path: Path, model: Model):
+    """(patient, row) of the table; the patient is patient_id, or the row number where there is none."""
+    try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise InputError(f"The table {path} is larger than {MAX_TABLE_BYTES // 10**6} MB; split it.")
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            columns = reader.fieldnames or []
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"The table {path} cannot be read ({error}); give a CSV text file.") from None
+    wanted = [f.name for form in model.forms for f in form.features]
+    if not set(columns) & set(wanted):
+        raise InputError(f"The table {path} has none of the columns {', '.join(dict.fromkeys(wanted))}; name them so.")
+    if not rows:
+        raise InputError(f"The table {path} has no patients; add a row per patient.")
+    return [(row.get("patient_id") or str(number), row) for number, row in enumerate(rows, start=1)]
+
+
+def _score_row(model: Model, row: dict) -> Score | str:
+    """The score, or the reason when a cell is unusable: faults stay with their row."""
+    try:
+        return try_score_case(model, case_values_from_row(row))
+    except InputError as error:
+        return str(error)
+
+
+def _columns(model: Model) -> list[str]:
+    horizons = [f"survival_{h.years:g}y" for h in model.forms[0].horizons]
+    return [
+        "patient_id", "model", "version", "form", "value", "unit", "ci95_low", "ci95_high", *horizons, "group",
+        "percentile_in_training", "distance_to_cut", "in_range", "warnings", "reason",
+    ]  # fmt: skip
+
+
+def _table_row(model: Model, patient: str, score: Score | str) -> dict:
+    row = {"patient_id": patient, "model": model.id, "version": model.version}
+    if isinstance(score, str) or score.refusal:
+        return row | {"reason": score if isinstance(score, str) else score.refusal}
+    row |= {
+        "form": score.form,
+        "value": f"{score.value:.6g}",
+        "unit": score.unit,
+        "ci95_low": f"{score.ci95[0]:.6g}",
+        "ci95_high": f"{score.ci95[1]:.6g}",
+        "group": score.group,
+        "percentile_in_training": f"{score.percentile_in_training:.1f}",
+        "distance_to_cut": "" if score.distance_to_cut is None else f"{score.distance_to_cut:.6g}",
+        "in_range": int(score.in_range),
+        "warnings": " ".join(score.warnings),
+        "reason": "" if not score.inputs_missing else score.form_reason,
+    }
+    return row | {f"survival_{s.years:g}y": f"{s.probability:.6g}" for s in score.survival}
