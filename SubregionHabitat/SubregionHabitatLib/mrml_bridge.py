@@ -60,7 +60,8 @@ def matrix_from_array(array: np.ndarray) -> vtk.vtkMatrix4x4:
 def geometry_from_ras(ijk_to_ras: np.ndarray, shape: tuple[int, int, int]) -> Geometry:
     """LPS geometry of a (Z, Y, X) array whose (i, j, k) index maps to RAS millimetres by a 4x4 matrix."""
     lps = _FLIP @ ijk_to_ras
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
+    # Round-off of the matrix product (2.00000000005 mm) would decide which voxels lie exactly at a ring's radius.
+    spacing = np.round(np.linalg.norm(lps[:3, :3], axis=0), 8)
     if spacing.min() <= 0:
         raise InputError("An image axis has no length; re-export the image.")
     return Geometry(
@@ -703,9 +704,7 @@ class ExamResults:
 
     def folder(self) -> int:
         """The subject hierarchy item of the folder that holds the results, made when absent."""
-        hierarchy = self.scene.GetSubjectHierarchyNode()
-        if hierarchy is None:
-            hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
         exam_id = self.exam_nodes[0].GetID()
         item = hierarchy.GetItemByDataNode(self.exam_nodes[0])
         parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
@@ -719,7 +718,7 @@ class ExamResults:
         return folder
 
     def _put_into_folder(self, node) -> None:
-        hierarchy = self.scene.GetSubjectHierarchyNode()
+        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
         folder = self.folder()
         item = hierarchy.GetItemByDataNode(node)
         if item:

@@ -58,7 +58,7 @@ class _Wrapper:
     """Methods that the decorator adds to a class."""
 
     def __init__(self, parameterNode, prefix: str | None = None) -> None:
-        self.parameterNode = parameterNode
+        self.parameterNode, self._observer = parameterNode, None
         self._prefix = prefix or ""
         self._guis: dict = {}
         self._next_tag = 0
@@ -75,7 +75,8 @@ class _Wrapper:
         )
 
     def __del__(self) -> None:
-        self.parameterNode.RemoveObserver(self._observer)
+        if self._observer is not None:
+            self.parameterNode.RemoveObserver(self._observer)
 
     def _refresh(self) -> None:
         """Read anew what others changed in the node; unreadable text keeps the value known last."""
