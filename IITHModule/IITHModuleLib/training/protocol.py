@@ -162,8 +162,8 @@ def _check(protocol: Protocol, path: Path) -> None:
             raise InputError(f"{path}: '{choice.transform}' is not a transform; use one of {', '.join(TRANSFORMS)}.")
         if choice.name not in protocol.values:
             raise InputError(f"{path}: 'values' does not say how to get {choice.name}; add it.")
-    wanted = {"youden": 2, "tertiles": 3}[protocol.groups["rule"]]
-    if len(protocol.groups["names"]) != wanted:
+    wanted = {"youden": 2, "tertiles": 3}.get(protocol.groups["rule"])
+    if wanted is None or len(protocol.groups["names"]) != wanted:
         raise InputError(f"{path}: the rule {protocol.groups['rule']} needs {wanted} group names; correct 'groups'.")
     if (protocol.kind == "cox") != ("time_days" in protocol.outcome):
         raise InputError(f"{path}: a cox protocol needs outcome.time_days and a logistic one must not have it.")

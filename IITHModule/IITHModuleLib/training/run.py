@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from .table import Patients, apply_filters, file_digest, join, read_patients, re
 
 SIGNIFICANT_DIGITS = 10
 MIN_AT_RISK = 20  # beyond this the baseline curve rests on too few patients to be shipped
+_NUMBER_LIST = re.compile(r"\[\n\s+-?\d[\d.eE+-]*(?:,\n\s+-?\d[\d.eE+-]*)*\n\s+\]")
 _QUANTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 
 
@@ -287,6 +289,11 @@ def _rounded(value):
     return value
 
 
+def _on_one_line(match: re.Match) -> str:
+    """A list of numbers without its line breaks: a model file is meant to be read by people too."""
+    return "[" + " ".join(match.group()[1:-1].split()) + "]"
+
+
 def _check_target(out: Path, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder for the model.")
@@ -306,7 +313,7 @@ def _write_folder(content: dict, out: Path, overwrite: bool) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        text = _NUMBER_LIST.sub(_on_one_line, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
         (work / "model.json").write_text(text + "\n", encoding="utf-8")
         figures = write_figures(content, work / "figures")
         (work / "MODEL_CARD.md").write_text(model_card(content, figures), encoding="utf-8")
