@@ -44,6 +44,7 @@ class ImagingParameters:
     ftv: FtvParameters = field(default_factory=FtvParameters)
     habitats: HabitatParameters = field(default_factory=HabitatParameters)
     ring_mm: float = 5.0
+    ring_distance_from: str = "voxel_centres"
     clip_ring_to_body: bool = True
     air_share_of_p99: float = AIR_SHARE_OF_P99
     neighbourhood: str = "in_plane_8"
@@ -105,7 +106,11 @@ def analyze_imaging(
     progress.step(0.8, "ring")
     body = body_mask(exam.signal[0], parameters.air_share_of_p99)
     ring = peritumoral_ring(
-        found.mask, exam.geometry, parameters.ring_mm, body if parameters.clip_ring_to_body else None
+        found.mask,
+        exam.geometry,
+        parameters.ring_mm,
+        body if parameters.clip_ring_to_body else None,
+        distance_from=parameters.ring_distance_from,
     )
     interaction = spatial_interaction(
         habitats.labels,

@@ -51,6 +51,7 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     from SubregionHabitatLib.interaction import NEIGHBOURHOODS
     from SubregionHabitatLib.kinetics import PEAK_SEARCHES, WOS_MODES
     from SubregionHabitatLib.lesion import BACKGROUND_MODES
+    from SubregionHabitatLib.ring import RING_DISTANCES
 
     standard = ImagingParameters()
     method = parser.add_argument_group("method (defaults are those of the papers)")
@@ -76,6 +77,9 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     method.add_argument("--habitats", type=int, default=habitats.k, metavar="K", help="number of habitats")
     method.add_argument("--seed", type=int, default=habitats.seed, metavar="N", help="seed of the clustering")
     method.add_argument("--ring", type=float, default=standard.ring_mm, metavar="MM", help="peritumoral ring")
+    method.add_argument(
+        "--ring-from", choices=RING_DISTANCES, default=standard.ring_distance_from, help="where its distance starts"
+    )
     method.add_argument(
         "--no-ring-clip", action="store_true", help="keep the part of the ring that lies in air outside the body"
     )
@@ -149,6 +153,7 @@ def _imaging_parameters(args: argparse.Namespace):
         ),
         habitats=HabitatParameters(k=args.habitats, seed=args.seed),
         ring_mm=args.ring,
+        ring_distance_from=args.ring_from,
         clip_ring_to_body=not args.no_ring_clip,
         neighbourhood=args.neighbourhood,
     )

@@ -1,0 +1,31 @@
+"""Fixtures that several test files share; heavy ones are made once per run."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    """The default simulated exam with its truth."""
+    from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
+
+    return simulate_exam(SimulationParameters(seed=1))
+
+
+@pytest.fixture(scope="session")
+def simulated_imaging(simulated):
+    """The imaging half run on the default simulated exam with its VOI."""
+    from SubregionHabitatLib.analysis import analyze_imaging
+    from SubregionHabitatLib.masks import RegionMask
+
+    return analyze_imaging(simulated.exam, voi=RegionMask(simulated.voi, "simulated VOI"))
+
+
+@pytest.fixture(scope="session")
+def ucsf_exam():
+    """The real exam UCSF-BR-06, read from the folder that also holds UCSF's derived maps."""
+    from SubregionHabitatLib.exam_files import read_exam
+    from support.data import require_data
+
+    return read_exam([require_data("ucsf-br-06")])
