@@ -17,8 +17,6 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-# What models and features need beyond Slicer's own packages: import name -> pip requirement.
-REQUIREMENTS = {"jsonschema": "jsonschema>=4.20"}
 RADIOMICS_EXTENSION = "SlicerRadiomics"
 
 
@@ -197,7 +195,6 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         from SubregionHabitat import SubregionHabitatLogic
 
         progress = progress or Silent()
-        mrml_bridge.ensure_packages(REQUIREMENTS, "IITH")
         featureEngine = self._engine(engine) if preset is not None else None
         # what can be wrong without measuring is found first
         models = [load_model(name) for name in (shipped_models() if modelNames is None else modelNames)]

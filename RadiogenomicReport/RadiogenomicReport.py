@@ -19,7 +19,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 # What the report needs beyond Slicer's own packages: import name -> pip requirement.
-REQUIREMENTS = {"jsonschema": "jsonschema>=4.20", "jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.9"}
+REQUIREMENTS = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.9"}
 
 
 class RadiogenomicReport(ScriptedLoadableModule):

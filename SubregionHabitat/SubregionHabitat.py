@@ -63,6 +63,7 @@ class SubregionHabitatParameterNode:
     winsorPercent: Annotated[float, WithinRange(0.0, 20.0)] = 1.0
     neighbourhood: Annotated[str, Choice(["in_plane_8", "faces_6", "full_26"])] = "in_plane_8"
     ringRadiusMm: Annotated[float, WithinRange(1.0, 20.0)] = 5.0
+    ringDistanceFrom: Annotated[str, Choice(["voxel_centres", "surface"])] = "voxel_centres"
     clipRing: bool = True
     airPercent: Annotated[float, WithinRange(0.0, 50.0)] = 5.0
 
@@ -288,6 +289,7 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
                 n_init=parameters.kmeansStarts, seed=parameters.seed, winsor_percent=parameters.winsorPercent
             ),
             ring_mm=parameters.ringRadiusMm,
+            ring_distance_from=parameters.ringDistanceFrom,
             clip_ring_to_body=parameters.clipRing,
             air_share_of_p99=parameters.airPercent / 100,
             neighbourhood=parameters.neighbourhood,

@@ -142,6 +142,26 @@ def test_no_node_name_gets_into_the_exam(scene):
     assert "DOE" not in repr(exam.source) + repr(exam.timing)
 
 
+def test_an_exam_is_known_by_the_hashes_of_its_uids(scene):
+    from SubregionHabitatLib.dicom_exam import digest, hash_uid
+
+    exam = exam_of(oblique())
+    sequence = add_sequence(scene, exam)
+    assert bridge.exam_from_nodes([sequence]).source.series_hashes == ()
+    hierarchy = scene.GetSubjectHierarchyNode()
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "DOE^JANE")
+    study = hierarchy.CreateStudyItem(patient, "study")
+    hierarchy.SetItemUID(study, "DICOM", "1.2.3")
+    item = hierarchy.CreateItem(study, sequence)
+    hierarchy.SetItemUID(item, "DICOM", "1.2.3.4")
+    source = bridge.exam_from_nodes([sequence]).source
+    assert (source.study_hash, source.series_hashes) == (hash_uid("1.2.3"), (hash_uid("1.2.3.4"),))
+    assert source.content_digest == digest(exam.signal)
+    assert "DOE" not in repr(source)
+    results = bridge.ExamResults([sequence])
+    assert hierarchy.GetItemParent(results.folder()) == study
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1.0), ("ms", 1e-3), ("min", 60.0)])
 def test_index_values_count_in_their_unit(scene, unit, factor):
     sequence = add_sequence(scene, exam_of(oblique(), times=(0.0, 2.0, 5.0)))
@@ -482,6 +502,16 @@ def test_the_dialogs_cancel_button_stops_the_work():
     dialog.wasCanceled = True
     with pytest.raises(Cancelled):
         progress.step(0.5, "habitats")
+
+
+def test_before_slicer_5_12_packages_are_not_installed_in_a_test_either(monkeypatch):
+    import sys
+
+    session()
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    monkeypatch.delattr(slicer, "packaging", raising=False)
+    with pytest.raises(InputError, match="no-such-package-of-iith"):
+        bridge.ensure_packages({"no_such_package_of_iith": "no-such-package-of-iith"}, "IITH")
 
 
 def test_packages_are_asked_for_only_when_missing_and_never_installed_in_a_test():

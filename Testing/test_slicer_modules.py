@@ -134,11 +134,36 @@ def test_defaults_are_those_of_the_library(scene):
     assert logic.imagingParameters(logic.getParameterNode()) == ImagingParameters()
 
 
+def test_every_setting_of_the_library_can_be_set(scene):
+    logic = habitat_logic()
+    parameters = logic.getParameterNode()
+    for name in parameters.allParameters:
+        value = getattr(parameters, name)
+        if isinstance(value, bool):
+            setattr(parameters, name, not value)
+        elif isinstance(value, (int, float)):
+            setattr(parameters, name, value + 2 if name != "minSer" else 0.5)
+    parameters.background, parameters.peakSearch, parameters.wosMode = "off", "early", "chitalia"
+    parameters.neighbourhood, parameters.ringDistanceFrom = "faces_6", "surface"
+
+    def unchanged(used, default):
+        for field in dataclasses.fields(default):
+            a, b = getattr(used, field.name), getattr(default, field.name)
+            if dataclasses.is_dataclass(b):
+                yield from unchanged(a, b)
+            elif a == b:
+                yield field.name
+
+    # three habitats are what the spatial interaction features and the report are made for
+    assert list(unchanged(logic.imagingParameters(parameters), ImagingParameters())) == ["k"]
+
+
 def test_choices_are_those_of_the_library(scene):
     from IITHModuleLib.feature_engine import ENGINES
     from IITHModuleLib.presets import preset_names
     from SubregionHabitatLib.interaction import NEIGHBOURHOODS
     from SubregionHabitatLib.kinetics import PEAK_SEARCHES, WOS_MODES
+    from SubregionHabitatLib.ring import RING_DISTANCES
 
     def choices(name, parameter):
         module = host.load_module(name)
@@ -149,6 +174,7 @@ def test_choices_are_those_of_the_library(scene):
     assert choices("SubregionHabitat", "peakSearch") == list(PEAK_SEARCHES)
     assert choices("SubregionHabitat", "wosMode") == list(WOS_MODES)
     assert choices("SubregionHabitat", "neighbourhood") == list(NEIGHBOURHOODS)
+    assert choices("SubregionHabitat", "ringDistanceFrom") == list(RING_DISTANCES)
     assert sorted(choices("IITHModule", "preset")) == preset_names()
     assert choices("IITHModule", "engine") == list(ENGINES)
 
@@ -577,8 +603,8 @@ def test_a_report_never_carries_node_names(scene, simulated, tmp_path):
     nodes = habitat_logic().processNodes([sequence], voi=(drawn, "voi"))
     logic = host.load_module("RadiogenomicReport").RadiogenomicReportLogic()
     report = logic.processNodes(nodes.segmentation, tmp_path / "report.html")
-    assert "DOE" not in report.caseText.GetText()
-    assert "DOE" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "DOE^JANE" not in report.caseText.GetText()
+    assert "DOE^JANE" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_report_file_is_not_replaced_unasked(scene, habitats, tmp_path):

@@ -27,6 +27,7 @@ from vtk.util import numpy_support
 
 from .analysis import ImagingParameters, ImagingResult
 from .curves import EnhancementCurve
+from .dicom_exam import digest, hash_uid
 from .errors import Cancelled, InputError
 from .exam import DceExam, ExamSource, Timing, check_times
 from .geometry import Geometry, bounding_box
@@ -170,9 +171,25 @@ def exam_from_nodes(nodes: Sequence, times_s: Sequence[float] = ()) -> DceExam:
                 "the first phase (Resample Image module) or select the right volume."
             )
         signal[index] = array
-    kind = "volume sequence" if _is_sequence(nodes) else "volumes"
-    source = ExamSource(kind="nodes", description=f"{kind} of {len(volumes)} phases")
+    source = _source(_present(nodes), len(volumes), signal)
     return DceExam(signal=signal, times_s=tuple(seconds), geometry=geometry, timing=timing, source=source)
+
+
+def _source(nodes: Sequence, n_phases: int, signal: np.ndarray) -> ExamSource:
+    """What the exam is, by hashed UIDs where the subject hierarchy knows its series; never a name."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(nodes[0].GetScene())
+    items = [item for item in map(hierarchy.GetItemByDataNode, nodes) if item]
+    series = [uid for uid in (hierarchy.GetItemUID(item, "DICOM") for item in items) if uid]
+    study = hierarchy.GetItemAncestorAtLevel(items[0], "Study") if items else 0
+    study_uid = hierarchy.GetItemUID(study, "DICOM") if study else ""
+    return ExamSource(
+        kind="nodes",
+        description=f"{'volume sequence' if _is_sequence(nodes) else 'volumes'} of {n_phases} phases",
+        manufacturer=(hierarchy.GetItemAttribute(items[0], "DICOM.Manufacturer") if items else "") or "",
+        study_hash=hash_uid(study_uid) if study_uid else "",
+        series_hashes=tuple(hash_uid(uid) for uid in series),
+        content_digest=digest(signal),
+    )
 
 
 def phase_times(nodes: Sequence, times_s: Sequence[float] = ()) -> tuple[list[float], Timing]:
