@@ -189,10 +189,9 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         from IITHModuleLib.case_values import user_value
         from IITHModuleLib.model_file import load_model, shipped_models
         from RadiogenomicReportLib.case_pipeline import case_values, score_models
+        from SubregionHabitat import SubregionHabitatLogic
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.progress import Part, Silent
-
-        from SubregionHabitat import SubregionHabitatLogic
 
         progress = progress or Silent()
         featureEngine = self._engine(engine) if preset is not None else None
@@ -290,9 +289,8 @@ class IITHModuleTest(ScriptedLoadableModuleTest):
 
     def test_Scores(self):
         from IITHModuleLib.model_file import shipped_models
-        from SubregionHabitatLib.mrml_bridge import table_rows
-
         from SubregionHabitat import SubregionHabitatLogic, simulatedNodes
+        from SubregionHabitatLib.mrml_bridge import table_rows
 
         self.delayDisplay("Score a simulated exam")
         _simulated, sequence, voi = simulatedNodes()

@@ -178,10 +178,9 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         from RadiogenomicReportLib.case_pipeline import case_values, score_models
         from RadiogenomicReportLib.case_report import CasePictures, case_report_html
         from RadiogenomicReportLib.stage_clock import StageClock
+        from SubregionHabitat import SubregionHabitatLogic
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.progress import Part, Silent
-
-        from SubregionHabitat import SubregionHabitatLogic
 
         progress = progress or Silent()
         path = self._checkedPath(pathlib.Path(path), overwrite)

@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from support.slicer_session import scene, session
 
 session()
 
 import slicer
 import vtk
+from vtk.util import numpy_support
+
 from SubregionHabitatLib import mrml_bridge as bridge
 from SubregionHabitatLib.curves import EnhancementCurve
 from SubregionHabitatLib.errors import Cancelled, InputError
 from SubregionHabitatLib.exam import DceExam, ExamSource, Timing
 from SubregionHabitatLib.geometry import Geometry
-from vtk.util import numpy_support
 
 
 def rotation(degrees=(20.0, -15.0, 30.0)) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Annotated, Optional
 
 import numpy as np
 import pytest
+
 from support.slicer_session import scene, session
 
 session()
@@ -21,6 +22,7 @@ import slicer
 import vtk
 from slicer.parameterNodeWrapper import Choice, Default, FloatRange, RangeBounds, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
 from SlicerHost import ui_loader, widgets
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from support.slicer_session import SOURCE_VARIABLE, scene, session
 
 host = session()
@@ -20,6 +21,7 @@ import os
 
 import slicer
 import vtk
+
 from SubregionHabitatLib import mrml_bridge as bridge
 from SubregionHabitatLib.analysis import ImagingParameters, analyze_imaging
 from SubregionHabitatLib.errors import Cancelled, InputError

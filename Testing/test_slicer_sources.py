@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support.slicer_session import SOURCE_VARIABLE
 
 FILES = ("test_slicer_host.py", "test_slicer_modules.py")

@@ -25,6 +25,7 @@ def scene(monkeypatch):
     """The session's scene, empty; afterwards no panel is open and no slot or observer has failed."""
     host = session()
     import slicer
+
     from SlicerHost import widgets
 
     failed: list[BaseException] = []
