@@ -197,10 +197,10 @@ def cox(table: pd.DataFrame, columns: list[str]) -> CoxPHFitter:
 
 
 @pytest.mark.parametrize(
-    ("k", "columns", "n", "events"), [(0, ["log_volume", "fraction"], 782, 95), (1, ["log_volume"], 909, 118)]
+    ("k", "columns", "n", "events"), [(0, ["log_volume", "fraction"], 909, 118), (1, ["log_volume"], 909, 118)]
 )
 def test_rfs_forms_agree_with_lifelines(duke, k, columns, n, events):
-    rows = duke[duke.fraction <= 1] if "fraction" in columns else duke
+    rows = duke.assign(fraction=duke.fraction.clip(upper=1))
     fitter = cox(rows, columns)
     content, card = shipped("rfs-duke-v1")
     form = content["forms"][k]
@@ -258,15 +258,18 @@ def test_rfs_reference_curves_are_kaplan_meier_of_the_tertiles(duke):
         assert curve["at_risk"][8] == int((rows.rfs_days >= curve["time_days"][8]).sum())
 
 
-def test_the_rows_left_out_are_counted(duke):
+def test_impossible_fractions_are_counted_and_their_weight_is_shown(duke):
     form = shipped("rfs-duke-v1")[0]["forms"][0]
-    assert int((duke.fraction > 1).sum()) == 127
-    assert any("127 rows: enhancing_fraction lies outside" in reason for reason in form["rows_left_out"])
-    assert form["performance"]["sensitivity"]["n"] == len(duke)
-    with_them = cox(duke, ["log_volume", "fraction"])
-    assert list(form["performance"]["sensitivity"]["coefficients_per_sd"].values()) == pytest.approx(
-        with_them.params_.to_numpy(), abs=1e-6
-    )
+    above = duke.fraction > 1
+    assert int(above.sum()) == 127
+    assert "127 rows: enhancing_fraction above 1 was set to 1" in form["rows_left_out"]
+    assert (duke[above].rfs_event.mean().round(2), duke[~above].rfs_event.mean().round(2)) == (0.18, 0.12)
+    kept, left_out = form["performance"]["sensitivity"]
+    for found, rows in ((kept, duke), (left_out, duke[~above])):
+        assert (found["n"], found["n_events"]) == (len(rows), int(rows.rfs_event.sum()))
+        assert list(found["coefficients_per_sd"].values()) == pytest.approx(
+            cox(rows, ["log_volume", "fraction"]).params_.to_numpy(), abs=1e-6
+        )
 
 
 def test_the_card_says_plainly_where_imaging_adds_nothing():

@@ -76,7 +76,7 @@ def _form(content: dict, form: dict) -> list[str]:
     performance = form["performance"]
     lines = [f'## Form "{form["name"]}"', "", f"n = {form['n']}, events = {form['n_events']}."]
     if form["rows_left_out"]:
-        lines += ["", "Left out of training:", "", *[f"- {reason}" for reason in form["rows_left_out"]]]
+        lines += ["", "Left out of training, or changed:", "", *[f"- {reason}" for reason in form["rows_left_out"]]]
     return [
         *lines,
         "",
@@ -231,19 +231,18 @@ def _bare_p(p: float) -> str:
 
 
 def _sensitivity(performance: dict) -> list[str]:
-    extra = performance.get("sensitivity")
-    if not extra:
-        return []
+    lines = [_alternative(performance["metric"], extra) for extra in performance.get("sensitivity", [])]
+    return ["### Sensitivity", "", *lines, ""] if lines else []
+
+
+def _alternative(metric: str, extra: dict) -> str:
     terms = ", ".join(
         f"{name} {b:.4f} per SD ({p_text(extra['wald_p'][name])})" for name, b in extra["coefficients_per_sd"].items()
     )
-    return [
-        "### Sensitivity",
-        "",
-        f"With {extra['what']} (n = {extra['n']}, events = {extra['n_events']}): apparent {performance['metric']} "
-        f"{extra['apparent']:.3f}, coefficients {terms}.",
-        "",
-    ]
+    return (
+        f"- With {extra['what']} (n = {extra['n']}, events = {extra['n_events']}): apparent {metric} "
+        f"{extra['apparent']:.3f}, coefficients {terms}."
+    )
 
 
 def _range(content: dict) -> list[str]:

@@ -54,8 +54,8 @@ def evaluate_form(
         "external": [_external(task, plan, patients, design, fit, e, others) for e in external],
         "comparisons": [_compare_inside(task, plan, fit, patients, scores, other) for other in others],
     }
-    if patients.impossible is not None:
-        performance["sensitivity"] = _with_impossible(task, plan, patients.impossible)
+    if patients.alternatives:
+        performance["sensitivity"] = [_alternative(task, plan, what, rows) for what, rows in patients.alternatives]
     performance["verdict"] = verdict(performance)
     return fit, performance
 
@@ -129,13 +129,13 @@ def _external(task, plan: FormPlan, training: Patients, design, fit, external: E
     return result
 
 
-def _with_impossible(task, plan: FormPlan, patients: Patients) -> dict:
-    """The same form with the rows kept whose values are impossible: how much they would have changed it."""
+def _alternative(task, plan: FormPlan, what: str, patients: Patients) -> dict:
+    """The same form with impossible values treated otherwise: how much that would have changed it."""
     design = patients.design(plan.features)
     fit = task.fit(design, patients)
     error = np.sqrt(np.diag(fit.covariance))[-len(plan.features) :]
     return {
-        "what": "the rows of impossible values kept in",
+        "what": what,
         "n": int(patients.event.size),
         "n_events": int(patients.event.sum()),
         "apparent": task.quick(patients, np.arange(len(design)), fit.predictor(design)),

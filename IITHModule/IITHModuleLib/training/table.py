@@ -20,14 +20,14 @@ from .protocol import FeatureChoice
 @dataclass(frozen=True)
 class Patients:
     """Complete rows. values: DataFrame of standard values (N rows); event (N,) 0/1; time_days (N,) or None;
-    left_out: one sentence per reason, with counts; impossible: rows whose value cannot be what its definition
-    says (kept apart for a sensitivity check)."""
+    left_out: one sentence per reason, with counts, rows changed included; alternatives: (what, patients) pairs that
+    treat impossible values otherwise, for a sensitivity check."""
 
     values: object
     event: np.ndarray
     time_days: np.ndarray | None
     left_out: tuple[str, ...]
-    impossible: Patients | None = None
+    alternatives: tuple[tuple[str, Patients], ...] = ()
 
     def design(self, features: tuple[FeatureChoice, ...]) -> np.ndarray:
         """Transformed features (N, P), not yet standardized."""
@@ -165,7 +165,8 @@ def read_patients(
     compared on the same patients. Raises InputError when nobody or no event is left.
     """
     names = {f.name for f in required} | others
-    values = standard_values(frame, recipes, names)
+    raw = standard_values(frame, recipes, names)
+    values = raw.copy()
     event = _numeric(frame, outcome["event"])
     time = _numeric(frame, outcome["time_days"]) if "time_days" in outcome else None
     notes = list(notes)
@@ -190,6 +191,15 @@ def read_patients(
         if needs_positive(feature.transform):
             drop(values[feature.name] <= 0, f"{feature.name} is 0 or negative, so it has no logarithm")
     before = usable.copy()
+    limited = np.zeros(len(frame), dtype=bool)
+    for name in sorted(names):
+        limit = recipes[name].get("at_most")
+        if limit is not None:
+            above = (values[name] > limit).to_numpy()
+            limited |= above
+            values[name] = values[name].clip(upper=limit)
+            if (above & usable).any():
+                notes.append(f"{count(int((above & usable).sum()))}: {name} above {limit:g} was set to {limit:g}")
     for name in sorted(names):
         known = KNOWN_VALUES[name]
         drop(
@@ -200,17 +210,21 @@ def read_patients(
         if KNOWN_VALUES[name].yes_no and not values.loc[usable, name].isin([0, 1]).all():
             raise InputError(f"{name} holds values other than 0 and 1; recode the column in the table.")
 
-    def pick(rows: np.ndarray, left_out: tuple[str, ...], impossible: Patients | None) -> Patients:
+    def pick(source, rows: np.ndarray, left_out: tuple[str, ...] = (), alternatives=()) -> Patients:
         return Patients(
-            values[rows].reset_index(drop=True),
+            source[rows].reset_index(drop=True),
             event.to_numpy(float)[rows],
             None if time is None else time.to_numpy(float)[rows],
             left_out,
-            impossible,
+            alternatives,
         )
 
-    kept_in = pick(before, (), None) if (before & ~usable).any() else None
-    patients = pick(usable, tuple(notes), kept_in)
+    alternatives = []
+    if (before & (limited | ~usable)).any():
+        alternatives.append(("the impossible values kept as they are", pick(raw, before)))
+    if (usable & limited).any():
+        alternatives.append(("the rows of impossible values left out", pick(values, usable & ~limited)))
+    patients = pick(values, usable, tuple(notes), tuple(alternatives))
     if patients.event.size < 20 or not 0 < patients.event.sum() < patients.event.size:
         raise InputError(
             f"Only {patients.event.size} complete patients with {int(patients.event.sum())} events are left; "
