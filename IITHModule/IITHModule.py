@@ -187,8 +187,9 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         :param modelNames: model ids or paths, None for all shipped ones
         """
         from IITHModuleLib.case_values import user_value
+        from IITHModuleLib.measured_values import case_values
         from IITHModuleLib.model_file import load_model, shipped_models
-        from RadiogenomicReportLib.case_pipeline import case_values, score_models
+        from IITHModuleLib.scoring import score_models
         from SubregionHabitat import SubregionHabitatLogic
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.progress import Part, Silent

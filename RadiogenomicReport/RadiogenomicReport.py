@@ -174,8 +174,9 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         """
         import json
 
+        from IITHModuleLib.measured_values import case_values
+        from IITHModuleLib.scoring import score_models
         from RadiogenomicReportLib.case_file import build_case
-        from RadiogenomicReportLib.case_pipeline import case_values, score_models
         from RadiogenomicReportLib.case_report import CasePictures, case_report_html
         from RadiogenomicReportLib.stage_clock import StageClock
         from SubregionHabitat import SubregionHabitatLogic

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
+
 from SubregionHabitatLib.analysis import analyze_imaging
 from SubregionHabitatLib.masks import read_region
 from support.data import require_data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.kinetics import compute_maps
 from SubregionHabitatLib.timing import PhaseChoice

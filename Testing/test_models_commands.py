@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from IITHModuleLib.model_file import load_model
 from IITHModuleLib.resources import resource_path
 from IITHModuleLib.training import run as training_run

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from IITHModuleLib import model_file, untrusted_json
 from IITHModuleLib.model_file import load_model, shipped_models
 from IITHModuleLib.resources import resource_path, resources_folder

@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+
 from IITHModuleLib.case_values import CaseValue, case_values_from_json, case_values_from_row, user_value
 from IITHModuleLib.model_file import Model, load_model, model_from_dict
 from IITHModuleLib.resources import resource_path

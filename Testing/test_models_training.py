@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from IITHModuleLib.resources import resource_path
-from IITHModuleLib.training.card import model_card
 from lifelines import CoxPHFitter
 from lifelines.utils import concordance_index
+
+from IITHModuleLib.resources import resource_path
+from IITHModuleLib.training.card import model_card
 from RadiogenomicReportLib.command_line.main import main
 from support.data import require_data
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 import SimpleITK as sitk
+
 from RadiogenomicReportLib.command_line import simulate
 from SubregionHabitatLib.errors import InputError
 

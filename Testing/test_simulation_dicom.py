@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+
 from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.simulation import (
     TIMING_TAGS,

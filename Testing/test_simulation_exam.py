@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+
 from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.simulation import (
     DEFAULT_ZONES,

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy import integrate, stats
+
 from SubregionHabitatLib.geometry import Geometry
 from SubregionHabitatLib.simulation.parameters import PulseSequence
 from SubregionHabitatLib.simulation.signal_model import receive_field, rician, spoiled_gradient_echo

@@ -499,9 +499,9 @@ def habitats(scene, simulated):
 
 def test_scores_follow_from_the_case_and_say_what_is_missing(scene, habitats):
     from IITHModuleLib.case_values import user_value
+    from IITHModuleLib.measured_values import case_values
     from IITHModuleLib.model_file import load_model, shipped_models
     from IITHModuleLib.scoring import try_score_case
-    from RadiogenomicReportLib.case_pipeline import case_values
 
     logic = host.load_module("IITHModule").IITHModuleLogic()
     parameters = logic.getParameterNode()

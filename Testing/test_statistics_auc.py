@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from IITHModuleLib.statistics.auc import at_cut, auc_delong, compare_auc, youden_cut
 from SubregionHabitatLib.errors import InputError
 from support.data import require_data

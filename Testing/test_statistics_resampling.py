@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
+
 from IITHModuleLib.statistics.auc import auc_delong
 from IITHModuleLib.statistics.calibration import (
     brier_score,
@@ -14,7 +16,6 @@ from IITHModuleLib.statistics.calibration import (
 )
 from IITHModuleLib.statistics.resampling import optimism_bootstrap, out_of_fold, stratified_folds
 from IITHModuleLib.training.logistic import fit_logistic
-from scipy.special import expit, logit
 from SubregionHabitatLib.errors import InputError
 
 

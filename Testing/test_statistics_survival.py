@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from IITHModuleLib.statistics.calibration import kaplan_meier, survival_calibration
-from IITHModuleLib.statistics.concordance import ConcordancePairs, harrell_c, harrell_c_interval
-from IITHModuleLib.training.cox import breslow_baseline, calibration_slope, fit_cox, proportional_hazards_p
 from lifelines import CoxPHFitter, KaplanMeierFitter
 from lifelines.utils import concordance_index
 from scipy.optimize import minimize
+
+from IITHModuleLib.statistics.calibration import kaplan_meier, survival_calibration
+from IITHModuleLib.statistics.concordance import ConcordancePairs, harrell_c, harrell_c_interval
+from IITHModuleLib.training.cox import breslow_baseline, calibration_slope, fit_cox, proportional_hazards_p
 from SubregionHabitatLib.errors import InputError
 from support.data import require_data
 

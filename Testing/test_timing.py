@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.exam import check_times
 from SubregionHabitatLib.timing import (

@@ -111,8 +111,8 @@ def extract_features(
     sources += [(name, array, preset.maps) for name, array in maps.items()]
     masks: dict[float | None, dict[str, np.ndarray]] = {}
     rows: list[FeatureRow] = []
-    units = {**{f"phase{t}": "z x %g" % preset.phases.scale if preset.phases.normalize else "signal" for t in
-                range(exam.n_phases)}, **maps.units()}  # fmt: skip
+    phase_unit = f"z x {preset.phases.scale:g}" if preset.phases.normalize else "signal"
+    units = dict.fromkeys((f"phase{t}" for t in range(exam.n_phases)), phase_unit) | maps.units()
     for settings in (preset.phases, preset.maps):
         if settings.resample_mm not in masks:
             grid = _grid(crop, settings.resample_mm)
@@ -191,7 +191,12 @@ def _prepare(name, array, box, crop, settings: ImageSettings, reference) -> Prep
     if settings.resample_mm is None:
         return PreparedImage(name, patch, defined, crop, settings)
     image = sitk.Resample(
-        to_sitk(patch, crop), _blank(grid), sitk.Transform(), _INTERPOLATORS[settings.interpolator], 0.0, sitk.sitkFloat64
+        to_sitk(patch, crop),
+        _blank(grid),
+        sitk.Transform(),
+        _INTERPOLATORS[settings.interpolator],
+        0.0,
+        sitk.sitkFloat64,
     )
     return PreparedImage(name, sitk.GetArrayFromImage(image), _resample_mask(defined, crop, grid), grid, settings)
 

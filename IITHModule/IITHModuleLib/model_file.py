@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+
 from SubregionHabitatLib.errors import InputError
 
 from .case_values import KNOWN_VALUES

@@ -6,9 +6,11 @@ Missing inputs are refused by name; values outside the training range are scored
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
+
 from SubregionHabitatLib.errors import CaseRefused
 
 from .case_values import KNOWN_VALUES, CaseValue, CaseValues, check_case_value
@@ -140,6 +142,11 @@ def try_score_case(model: Model, values: CaseValues) -> Score:
     except CaseRefused as refusal:
         missing = tuple(m for form in model.forms for m in _missing_inputs(form, values))
         return _refused(model, missing, str(refusal))
+
+
+def score_models(models: Sequence[Model], values: CaseValues) -> tuple[Score, ...]:
+    """One score per model; a model that refuses the case gives a score without value that says why."""
+    return tuple(try_score_case(model, values) for model in models)
 
 
 def performance_summary(model: Model, form: ModelForm) -> dict:

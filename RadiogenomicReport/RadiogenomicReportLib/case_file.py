@@ -10,6 +10,7 @@ from dataclasses import asdict
 from importlib import metadata
 
 import numpy as np
+
 from IITHModuleLib.case_values import CaseValue
 from IITHModuleLib.features import FeatureTable
 from IITHModuleLib.scoring import Score

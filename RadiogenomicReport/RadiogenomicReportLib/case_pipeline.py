@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from IITHModuleLib.case_values import KNOWN_VALUES, CaseValue, user_value
+from IITHModuleLib.case_values import user_value
 from IITHModuleLib.feature_engine import make_engine
 from IITHModuleLib.features import extract_features
-from IITHModuleLib.model_file import Model, load_model, shipped_models
+from IITHModuleLib.measured_values import case_values
+from IITHModuleLib.model_file import load_model, shipped_models
 from IITHModuleLib.presets import load_preset
-from IITHModuleLib.scoring import Score, try_score_case
+from IITHModuleLib.scoring import Score, score_models
 from SubregionHabitatLib.analysis import ImagingParameters, ImagingResult, analyze_imaging
 from SubregionHabitatLib.errors import CaseRefused
-from SubregionHabitatLib.exam import DceExam
 from SubregionHabitatLib.exam_files import read_exam
-from SubregionHabitatLib.lesion import FtvParameters
 from SubregionHabitatLib.masks import read_region
 from SubregionHabitatLib.progress import Part, Progress, Silent
 from SubregionHabitatLib.volume_io import write_volume
@@ -101,43 +100,6 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
     return CaseOutcome(
         Path(request.out), case, tuple(s for s in scores if s.refusal is not None and s.model_id in asked)
     )
-
-
-def case_values(exam: DceExam, imaging: ImagingResult, clinical: Mapping[str, CaseValue]) -> dict[str, CaseValue]:
-    """The standard values of a case that models read, each with its source or the reason why it is missing."""
-    lesion = imaging.lesion
-    values = {
-        "ftv_mm3": _ftv_value(imaging),
-        "lesion_volume_mm3": CaseValue(lesion.volume_cc * 1000.0, "mm3", f"measured, lesion {lesion.made_by}"),
-        "enhancing_fraction": CaseValue(
-            lesion.enhancing_fraction_first_post, "1", "measured", lesion.enhancing_fraction_reason
-        ),
-    }
-    age = exam.source.patient_age_years
-    if age is not None and KNOWN_VALUES["age_years"].low <= age <= KNOWN_VALUES["age_years"].high:
-        values["age_years"] = CaseValue(age, "years", "DICOM header")
-    values.update(clinical)
-    for name in ("hr", "her2", "age_years"):
-        values.setdefault(name, CaseValue(None, KNOWN_VALUES[name].unit, "user", "not given"))
-    return values
-
-
-def _ftv_value(imaging: ImagingResult) -> CaseValue:
-    """FTV for the models, only when it was measured by the thresholds that their definition names."""
-    used, standard = imaging.parameters.ftv, FtvParameters()
-    same = (used.pe_threshold_percent, used.min_neighbours, used.min_ser) == (
-        standard.pe_threshold_percent,
-        standard.min_neighbours,
-        standard.min_ser,
-    )
-    if not same:
-        return CaseValue(None, "mm3", "measured", "it was measured with other thresholds than the models were made for")
-    return CaseValue(imaging.lesion.ftv_cc * 1000.0, "mm3", "measured")
-
-
-def score_models(models: list[Model], values: Mapping[str, CaseValue]) -> tuple[Score, ...]:
-    """One score per model; a model that refuses the case gives a score without value that says why."""
-    return tuple(try_score_case(model, values) for model in models)
 
 
 def write_images(folder: Path, imaging: ImagingResult) -> None:

@@ -24,6 +24,7 @@ RING_DISTANCES = ("voxel_centres", "surface")
 # odd, so that one part is centred on the voxel's centre.
 SURFACE_PART_MM = 0.4
 MIN_SURFACE_PARTS = 3
+ON_RADIUS_MM = 1e-5
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def peritumoral_ring(
     inside = lesion[box]
     measure = _distance_from_surface if distance_from == "surface" else _distance_from_centres
     distance = measure(inside, geometry.spacing_zyx)
-    full = (distance <= radius_mm) & ~inside
+    # A hair's breadth of tolerance: spacings read from different files differ in their last digits, and voxels that
+    # lie exactly on the radius must not depend on that.
+    full = (distance <= radius_mm + ON_RADIUS_MM) & ~inside
     kept = full if allowed is None else full & allowed[box]
     mask = np.zeros(lesion.shape, dtype=bool)
     mask[box] = kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from SubregionHabitatLib.exam import DceExam, ExamSource, Timing
 from SubregionHabitatLib.geometry import Geometry
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import norm, rankdata
+
 from SubregionHabitatLib.errors import InputError
 
 

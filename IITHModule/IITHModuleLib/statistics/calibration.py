@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import norm
+
 from SubregionHabitatLib.errors import InputError
 
 

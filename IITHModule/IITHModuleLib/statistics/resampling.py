@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
 from SubregionHabitatLib.errors import InputError
 
 # fit_predict(train_rows, test_rows) -> scores of the test rows, by a model that saw only the training rows

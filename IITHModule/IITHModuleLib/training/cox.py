@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+
 from SubregionHabitatLib.errors import InputError
 
 from .logistic import standardize

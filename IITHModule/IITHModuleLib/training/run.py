@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+
 from SubregionHabitatLib.errors import InputError
 
 from ..case_values import KNOWN_VALUES
@@ -111,7 +112,7 @@ class _Tables:
     def record(self) -> list[dict]:
         """File name and digest of every table used; never a folder of this machine."""
         rows = []
-        for name, path in self.paths.items():
+        for name, path in sorted(self.paths.items(), key=lambda item: (item[0] not in ("TABLE", "OUTCOMES"), item[0])):
             usual = self.plan.tables.get(name, {}).get("usual_path", "")
             shown = usual if usual and Path(usual).name == path.name else path.name
             rows.append({"role": name, "file": shown, "sha256": file_digest(path)})

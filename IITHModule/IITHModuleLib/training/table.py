@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from SubregionHabitatLib.errors import InputError
 
 from ..case_values import KNOWN_VALUES
