@@ -1,0 +1,76 @@
+"""Plain words for the names that a case uses for its measurements."""
+
+from __future__ import annotations
+
+from IITHModuleLib.case_values import KNOWN_VALUES
+
+MAP_NAMES = {
+    "pe_early": "Enhancement at the early phase (PE early)",
+    "pe_peak": "Peak enhancement (PE peak)",
+    "ser": "Signal enhancement ratio (SER)",
+    "wis": "Wash-in slope (WIS)",
+    "wos": "Wash-out slope (WOS), negative = wash-out",
+    "washout_rate": "Wash-out rate (−WOS), positive = wash-out",
+}
+SHORT_MAP_NAMES = {"pe_peak": "PE peak", "ser": "SER", "wis": "WIS", "washout_rate": "Wash-out rate"}
+INPUT_NAMES = {
+    "ftv_mm3": "Functional tumor volume",
+    "lesion_volume_mm3": "Lesion volume",
+    "enhancing_fraction": "Enhancing fraction of the lesion",
+    "hr": "Hormone receptor status",
+    "her2": "HER2 status",
+    "age_years": "Age",
+}
+LESION_MADE_BY = {
+    "ftv": "found by the functional tumor volume rule: largest connected part of the enhancing voxels",
+    "drawn": "as drawn by the user",
+}
+HABITAT_MODES = {
+    "per_tumour": "k-means within this lesion alone; always gives all habitats, so their volumes are not comparable "
+    "between patients",
+}
+NEIGHBOURHOODS = {
+    "in_plane_8": "the eight neighbors within a slice",
+    "faces_6": "the six face neighbors in three dimensions",
+    "full_26": "all 26 neighbors in three dimensions",
+}
+CONFIDENCE = {
+    "high": "high: checked against a second source, or given by the user",
+    "medium": "medium: one source, not confirmed by a second",
+    "low": "low: a weak source",
+}
+
+
+def habitat_label(name: str) -> str:
+    """A habitat's name with what it is: "poor perfusion"; other names stand as they are."""
+    return f"{name} perfusion" if name in ("poor", "moderate", "high") else name
+
+
+def input_name(name: str) -> str:
+    """A model input in plain words, its own name where none are known."""
+    return INPUT_NAMES.get(name, name)
+
+
+def input_in_sentence(name: str) -> str:
+    """A model input in plain words, as it is written inside a sentence."""
+    words = input_name(name)
+    return words if words.startswith("HER2") or words == name else words[0].lower() + words[1:]
+
+
+def input_definition(name: str) -> str:
+    known = KNOWN_VALUES.get(name)
+    return known.definition if known else ""
+
+
+def input_value_text(name: str, value: float) -> str | None:
+    """Words for a yes/no input ("positive", "negative"); None for any other."""
+    known = KNOWN_VALUES.get(name)
+    if known is None or not known.yes_no:
+        return None
+    return "positive" if value == 1 else "negative"
+
+
+def is_simulated(exam: dict) -> bool:
+    """Whether the exam's own description says that it was simulated."""
+    text = f"{exam.get('kind', '')} {exam.get('description', '')} {exam.get('manufacturer', '')}".lower()
+    return "simulat" in text
