@@ -112,11 +112,16 @@ class _Tables:
     def record(self) -> list[dict]:
         """File name and digest of every table used; never a folder of this machine."""
         rows = []
-        for name, path in sorted(self.paths.items(), key=lambda item: (item[0] not in ("TABLE", "OUTCOMES"), item[0])):
+        for name, path in sorted(self.paths.items(), key=lambda item: _place(item[0])):
             usual = self.plan.tables.get(name, {}).get("usual_path", "")
             shown = usual if usual and Path(usual).name == path.name else path.name
             rows.append({"role": name, "file": shown, "sha256": file_digest(path)})
         return rows
+
+
+def _place(role: str) -> tuple[int, str]:
+    """Training tables first, then external ones by name, in whatever order the user gave them."""
+    return {"TABLE": 0, "OUTCOMES": 1}.get(role, 2), role
 
 
 def _task(plan: Protocol) -> LogisticTask | CoxTask:
