@@ -263,7 +263,8 @@ def _uneven(stack: Stack, levels: list[list[Frame]], header: SeriesHeader) -> st
     n_phases = max(len(group) for group in levels)
     for tag in ORDER_TAGS:
         values = {f.order.get(tag) for f in stack.frames}
-        if None in values or len(values) != n_phases:
+        told_apart = all(len({f.order.get(tag) for f in group}) == len(group) for group in levels)
+        if None in values or not told_apart or not 2 <= len(values) <= len(stack.frames) / MIN_SLICES:
             continue
         heights = {v: {i for i, g in enumerate(levels) if any(f.order[tag] == v for f in g)} for v in values}
         sizes = {len(h) for h in heights.values()}
