@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SIDE_IN = 3.1
 _BAR_IN = 0.56
 _DPI = 150
-_HABITAT_ALPHA = 0.62
+_HABITAT_ALPHA = 0.65
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def _draw_habitats(pictures: CasePictures, view: View, acquired: bool, names: tu
 
     figure = new_figure(_SIDE_IN, _SIDE_IN, "black")
     axes = _slice_axes(figure, view, 0.0)
-    _image(axes, view, pictures)
+    # A darker image keeps the colors over a bright lesion close to those of the legend.
+    _image(axes, view, pictures, dim=0.75)
     labels = view.plane.slice_of(pictures.habitats, view.index)
     overlay = np.zeros((*labels.shape, 4))
     for index in range(int(pictures.habitats.max())):
