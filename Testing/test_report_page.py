@@ -16,8 +16,9 @@ from RadiogenomicReportLib.case_report import case_report_html
 from RadiogenomicReportLib.figures_style import HABITAT_COLORS
 from RadiogenomicReportLib.report_numbers import number
 from RadiogenomicReportLib.report_scores import score_cards
-from SubregionHabitatLib.analysis import analyze_imaging
+from SubregionHabitatLib.analysis import ImagingParameters, analyze_imaging
 from SubregionHabitatLib.exam_files import read_exam
+from SubregionHabitatLib.habitats import HabitatParameters
 from SubregionHabitatLib.masks import RegionMask, read_region
 from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
 from support.data import require_data
@@ -384,3 +385,22 @@ def test_the_real_exam_within_size_and_time():
     assert "No patient" not in page.text
     for name, value in exam.source.identity.items():
         assert not value or str(value) not in page.text, name
+
+
+def test_a_drawn_lesion_and_two_habitats_and_a_model_never_tested_outside(simulated):
+    parameters = ImagingParameters(habitats=HabitatParameters(k=2))
+    drawn = RegionMask(simulated.truth_lesion, "simulated lesion")
+    imaging = analyze_imaging(simulated.exam, parameters, lesion=drawn)
+    case, pictures = report_case(simulated.exam, imaging, models=["rfs-duke-v1"])
+    case["scores"][0]["performance"]["external"] = [{"name": "Elsewhere", "not_tested": "no such patients"}]
+    page = Page(case_report_html(case, pictures))
+    assert "as drawn by the user" in page.by_id("volumes").text
+    fraction = case["lesion"]["enhancing_fraction_first_post"]
+    assert fraction > 0
+    assert f"{100 * fraction:.1f} %" in page.by_id("volumes").text
+    assert "habitat 2" in page.by_id("pictures").text
+    assert "habitat 2 perfusion" not in page.text
+    card = page.all("article")[0].text
+    assert "Elsewhere not tested: no such patients" in card
+    assert "Not tested on patients of another source." in card
+    assert "not tested on patients of another source" in page.by_id("summary").text
