@@ -1,0 +1,43 @@
+"""The standard values that models read, taken from what was measured on the images and what the user gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from SubregionHabitatLib.analysis import ImagingResult
+from SubregionHabitatLib.exam import DceExam
+from SubregionHabitatLib.lesion import FtvParameters
+
+from .case_values import KNOWN_VALUES, CaseValue
+
+
+def case_values(exam: DceExam, imaging: ImagingResult, clinical: Mapping[str, CaseValue]) -> dict[str, CaseValue]:
+    """The standard values of a case that models read, each with its source or the reason why it is missing."""
+    lesion = imaging.lesion
+    values = {
+        "ftv_mm3": _ftv_value(imaging),
+        "lesion_volume_mm3": CaseValue(lesion.volume_cc * 1000.0, "mm3", f"measured, lesion {lesion.made_by}"),
+        "enhancing_fraction": CaseValue(
+            lesion.enhancing_fraction_first_post, "1", "measured", lesion.enhancing_fraction_reason
+        ),
+    }
+    age = exam.source.patient_age_years
+    if age is not None and KNOWN_VALUES["age_years"].low <= age <= KNOWN_VALUES["age_years"].high:
+        values["age_years"] = CaseValue(age, "years", "DICOM header")
+    values.update(clinical)
+    for name in ("hr", "her2", "age_years"):
+        values.setdefault(name, CaseValue(None, KNOWN_VALUES[name].unit, "user", "not given"))
+    return values
+
+
+def _ftv_value(imaging: ImagingResult) -> CaseValue:
+    """FTV for the models, only when it was measured by the thresholds that their definition names."""
+    used, standard = imaging.parameters.ftv, FtvParameters()
+    same = (used.pe_threshold_percent, used.min_neighbours, used.min_ser) == (
+        standard.pe_threshold_percent,
+        standard.min_neighbours,
+        standard.min_ser,
+    )
+    if not same:
+        return CaseValue(None, "mm3", "measured", "it was measured with other thresholds than the models were made for")
+    return CaseValue(imaging.lesion.ftv_cc * 1000.0, "mm3", "measured")
