@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -133,8 +134,8 @@ def bench_maps() -> dict[str, dict]:
     choice = choose_early_late(exam.times_s)
     ratios = []
     for _ in range(RUNS):
-        copying = seconds(lambda: exam.signal.copy())
-        ratios.append(seconds(lambda: compute_maps(exam, choice)) / copying)
+        copying = seconds(exam.signal.copy)
+        ratios.append(seconds(partial(compute_maps, exam, choice)) / copying)
     found = {"maps_over_copy": figure(ratios, "ratio", "maps of 512x512x160x6 float32 over one copy of the signal")}
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import run_bench; print(run_bench.maps_extra_memory_fraction())"
