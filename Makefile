@@ -29,7 +29,7 @@ install: $(STAMP)
 # PyRadiomics 3.0.1 declares its build needs wrongly: they go in first, and build isolation is off.
 $(STAMP): pyproject.toml constraints.txt | check-machine
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt pip setuptools wheel versioneer numpy
+	$(BIN)/python -m pip install -q --disable-pip-version-check -U -c constraints.txt pip setuptools wheel versioneer numpy
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation pyradiomics==3.0.1
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[test]'
 	@touch $@
