@@ -117,7 +117,7 @@ def exam_view(case: dict, plane: str) -> dict:
         "facts": facts,
         "phases": [
             {
-                "number": p["index"] + 1,
+                "number": p["index"],
                 "role": p["role"],
                 "clock": minutes_seconds(p["time_s"]),
                 "seconds": decimals(p["time_s"], 0),
