@@ -15,15 +15,21 @@ from .geometry import Geometry
 class Timing:
     """Where the phase times come from and how far they can be trusted.
 
-    source: DICOM keyword (for example "ContentTime"), "user" or "file"; confidence: "high", "medium" or
-    "low"; temporal_resolution_s: duration of one phase where the header states it, else None; notes: one
-    sentence per oddity found.
+    source: DICOM keyword (for example "ContentTime"), "user", "file" or "none"; confidence: "high", "medium", "low"
+    or "none"; temporal_resolution_s: duration of one phase where the header states it, else None; notes: one
+    sentence per oddity found; known: False when the times are only the phases' order 0, 1, 2, ..., so that slopes
+    cannot be computed; injection_s: start of the injection in seconds from the pre-contrast phase, None when not
+    known; phase_sources: the tag that each phase's time came from; confirmed_by: other clocks that agree.
     """
 
     source: str
     confidence: str
     temporal_resolution_s: float | None = None
     notes: tuple[str, ...] = ()
+    known: bool = True
+    injection_s: float | None = None
+    phase_sources: tuple[str, ...] = ()
+    confirmed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

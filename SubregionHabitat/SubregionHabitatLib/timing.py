@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .errors import InputError
 
@@ -63,6 +64,21 @@ def unwrap_midnight(times_s: list[float]) -> list[float]:
     return unwrapped
 
 
+def unroll_day(times_s: list[float]) -> list[float]:
+    """Times of day in any order with a day added to those after midnight.
+
+    Readings without a date that lie on both sides of a gap of more than 12 hours belong to a night; readings with a
+    date (a day or more) come back as they are.
+    """
+    if not times_s or max(times_s) >= DAY_S or max(times_s) - min(times_s) <= DAY_S / 2:
+        return list(times_s)
+    ordered = sorted(set(times_s))
+    gap, last_after_midnight = max((later - earlier, earlier) for earlier, later in pairwise(ordered))
+    if gap <= DAY_S / 2:
+        return list(times_s)
+    return [t + DAY_S if t <= last_after_midnight else t for t in times_s]
+
+
 @dataclass(frozen=True)
 class PhaseChoice:
     """Indices of the pre-contrast (always 0), early and late phases, and the rule that chose them."""
@@ -77,6 +93,7 @@ def choose_early_late(
     temporal_resolution_s: float | None = None,
     early: int | None = None,
     late: int | None = None,
+    known: bool = True,
 ) -> PhaseChoice:
     """Which post-contrast phases are early and late (algorithms.md section 1, the rule of UCSF's FTV tool).
 
@@ -84,7 +101,8 @@ def choose_early_late(
     duration, is compared with 150 s (early) and 450 s (late) after the start of the first post-contrast phase;
     the nearest phase wins, the first of equals. Two post-contrast phases are early and late as they stand. When
     the rule names one phase twice, or the first of more than two as early, it is repeated as if phases followed
-    one another without gaps. ``early``/``late`` override it.
+    one another without gaps. ``early``/``late`` override it. ``known=False`` says that the times are the phases'
+    order only: the first and the last post-contrast phase are then early and late.
     Raises InputError for fewer than two post-contrast phases or an override that does not name one.
     """
     n_post = len(times_s) - 1
@@ -92,7 +110,10 @@ def choose_early_late(
         raise InputError(
             f"The exam has {n_post} post-contrast phase; SER and wash-out need at least two. Add the missing phase."
         )
-    chosen_early, chosen_late, rule = _rule(times_s, temporal_resolution_s)
+    if known:
+        chosen_early, chosen_late, rule = _rule(times_s, temporal_resolution_s)
+    else:
+        chosen_early, chosen_late, rule = 1, n_post, "first and last post-contrast phase, because no times are known"
     if early is not None or late is not None:
         chosen_early = chosen_early if early is None else early
         chosen_late = chosen_late if late is None else late
