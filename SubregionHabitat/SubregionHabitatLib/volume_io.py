@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +23,23 @@ def read_volume(path: Path) -> tuple[np.ndarray, Geometry]:
 
     Raises InputError when the file cannot be read or is not a 3-D scalar image.
     """
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise InputError(
-            f"{path.name} cannot be read as an image ({_first_line(error)}); check that the file is complete."
-        ) from error
+    image = read_image(path)
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         raise InputError(
             f"{path.name} has {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values per "
             "voxel; a 3-D image with one value per voxel is needed."
         )
     return sitk.GetArrayFromImage(image), geometry_of(image)
+
+
+def read_image(path: Path) -> sitk.Image:
+    """The image of a file, of any dimension. Raises InputError when it cannot be read."""
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path.name} cannot be read as an image ({_first_line(error)}); check that the file is complete."
+        ) from error
 
 
 def write_volume(path: Path, array: np.ndarray, geometry: Geometry, metadata: dict[str, str] | None = None) -> None:
@@ -63,5 +69,6 @@ def to_sitk(array: np.ndarray, geometry: Geometry) -> sitk.Image:
 
 
 def _first_line(error: Exception) -> str:
+    """The last line of ITK's message, without the name and address of the object that raised it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:160] if lines else "unknown reason"
+    return re.sub(r"^ITK ERROR: |\w+\(0x[0-9a-f]+\): ", "", lines[-1])[:160] if lines else "unknown reason"
