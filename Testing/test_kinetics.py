@@ -91,3 +91,30 @@ def test_a_common_field_leaves_relative_maps_unchanged():
 def test_unknown_options_are_refused():
     with pytest.raises(InputError, match="Unknown peak search"):
         _maps([[1], [2], [3]], (0, 1, 2), 1, 2, peak_search="latest")
+
+
+def _timed(curve, times_s, **timing):
+    from dataclasses import replace
+
+    exam = make_exam(np.asarray(curve, float).reshape(len(curve), 1, 1, -1), times_s)
+    return replace(exam, timing=replace(exam.timing, **timing))
+
+
+def test_time_zero_is_the_injection_where_it_is_known():
+    """A pre-contrast phase 23 minutes before the first post-contrast one must not make wash-in look slow."""
+    exam = _timed([[100], [250], [220]], (0, 1380, 1500), injection_s=1320.0)
+    maps = compute_maps(exam, PhaseChoice(1, 2, "test"))
+    assert maps.wis.item() == pytest.approx(1.5 / 1.0)
+    assert maps.time_to_peak.item() == pytest.approx(1.0)
+    assert maps.wos.item() == pytest.approx(-0.3 / 2.0)
+    late = _timed([[100], [250], [220]], (0, 1380, 1500), injection_s=1380.0)
+    with pytest.raises(InputError, match="injection at 1380 s does not come before the first post-contrast phase"):
+        compute_maps(late, PhaseChoice(1, 2, "test"))
+
+
+def test_without_times_slopes_are_missing_and_ratios_are_there():
+    exam = _timed([[100], [250], [220]], (0, 1, 2), known=False, source="none", confidence="none")
+    maps = compute_maps(exam, PhaseChoice(1, 2, "test"))
+    assert maps.pe_early.item() == 150
+    assert maps.ser.item() == pytest.approx(1.25)
+    assert np.isnan([maps.wis.item(), maps.wos.item(), maps.time_to_peak.item()]).all()

@@ -185,10 +185,10 @@ def test_ring_is_clipped_and_says_so():
     mask[7, 10, 10] = True
     allowed = np.zeros_like(mask)
     allowed[:, :11] = True
-    ring = peritumoral_ring(mask, make_geometry(mask.shape), 5.0, allowed)
+    ring = peritumoral_ring(mask, make_geometry(mask.shape), 5.0, [("air outside the body", allowed)])
     assert 0.5 < ring.kept_fraction < 0.7
     assert ring.clipped_by == {"air outside the body": pytest.approx(1 - ring.kept_fraction)}
-    assert any("of the ring lies inside the body" in note for note in ring.notes)
+    assert any("of the ring is kept (cut off: air outside the body" in note for note in ring.notes)
     assert not ring.mask[:, 11:].any()
 
 
@@ -305,3 +305,18 @@ def test_nothing_to_analyze_is_said_in_one_sentence():
             ImagingParameters(ftv=FtvParameters(pe_threshold_percent=900)),
             voi=RegionMask(np.ones(zones.shape, bool), "VOI"),
         )
+
+
+def test_ring_clipped_for_several_reasons_counts_each_voxel_once():
+    mask = np.zeros((15, 21, 21), dtype=bool)
+    mask[7, 10, 10] = True
+    skin, wall = np.ones_like(mask), np.ones_like(mask)
+    skin[:, :9] = False
+    wall[:, :11, :10] = False
+    geometry = make_geometry(mask.shape)
+    full = peritumoral_ring(mask, geometry, 5.0).mask
+    ring = peritumoral_ring(mask, geometry, 5.0, [("skin and air", skin), ("chest wall", wall)])
+    assert ring.clipped_by["skin and air"] == pytest.approx((full & ~skin).sum() / full.sum())
+    assert ring.clipped_by["chest wall"] == pytest.approx((full & skin & ~wall).sum() / full.sum())
+    assert sum(ring.clipped_by.values()) == pytest.approx(1 - ring.kept_fraction)
+    assert np.array_equal(ring.mask, full & skin & wall)

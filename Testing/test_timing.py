@@ -84,3 +84,12 @@ def test_midnight_is_crossed_forward():
 def test_times_that_cannot_be_used(times, n, message):
     with pytest.raises(InputError, match=message):
         check_times(times, n)
+
+
+def test_without_times_the_first_and_last_post_contrast_phases_are_taken():
+    from SubregionHabitatLib.timing import choose_without_times
+
+    choice = choose_without_times(6)
+    assert (choice.early, choice.late) == (1, 5)
+    assert choice.rule.startswith("times unknown")
+    assert choose_without_times(6, early=2, late=4).rule == "chosen by the user"

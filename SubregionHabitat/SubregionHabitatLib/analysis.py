@@ -23,7 +23,7 @@ from .lesion import (
 from .masks import RegionMask
 from .progress import Progress, Silent
 from .ring import Ring, peritumoral_ring
-from .timing import choose_early_late
+from .timing import PhaseChoice, choose_early_late, choose_without_times
 
 # Above this share of lesion voxels without a positive pre-contrast signal, maps and habitats would rest on too little.
 MAX_UNDEFINED_SHARE = 0.10
@@ -95,7 +95,7 @@ def analyze_imaging(
             "(--lesion)."
         )
     progress.step(0.0, "kinetic maps")
-    choice = choose_early_late(exam.times_s, exam.timing.temporal_resolution_s, parameters.early, parameters.late)
+    choice = _choose_phases(exam, parameters)
     maps = compute_maps(exam, choice, parameters.peak_search, parameters.wos_mode)
     progress.step(0.4, "lesion")
     found = _find_lesion(exam, maps, voi, lesion, parameters)
@@ -109,7 +109,7 @@ def analyze_imaging(
         found.mask,
         exam.geometry,
         parameters.ring_mm,
-        body if parameters.clip_ring_to_body else None,
+        [("air outside the body", body)] if parameters.clip_ring_to_body else [],
         distance_from=parameters.ring_distance_from,
     )
     interaction = spatial_interaction(
@@ -134,6 +134,12 @@ def analyze_imaging(
         parameters=parameters,
         warnings=tuple(_warnings(exam, voi, found, habitats, ring, nan_fractions)),
     )
+
+
+def _choose_phases(exam: DceExam, parameters: ImagingParameters) -> PhaseChoice:
+    if not exam.timing.known:
+        return choose_without_times(exam.n_phases, parameters.early, parameters.late)
+    return choose_early_late(exam.times_s, exam.timing.temporal_resolution_s, parameters.early, parameters.late)
 
 
 def _find_lesion(exam, maps, voi, drawn, parameters) -> Lesion:

@@ -25,6 +25,8 @@ from .timing import PhaseChoice
 
 PEAK_SEARCHES = ("all_post", "selected", "early")
 WOS_MODES = ("normalised", "chitalia")
+# Maps that need real times; they are missing where only the order of the phases is known.
+TIME_MAPS = ("wis", "wos", "time_to_peak")
 MAP_ARRAYS = ("pe_early", "pe_peak", "ser", "wis", "wos", "time_to_peak")
 # A late signal this close to the pre-contrast one (as a share of it) leaves SER undefined.
 FLAT_LATE_SHARE = 1e-6
@@ -40,8 +42,8 @@ MAX_PHASES = 255
 class KineticMaps:
     """The maps of one exam, each (Z, Y, X) float32 on the exam's grid, NaN where undefined.
 
-    pe_early, pe_peak: percent; ser: ratio; wis: 1/min; wos: see ``wos_unit``; time_to_peak: minutes after the
-    pre-contrast phase.
+    pe_early, pe_peak: percent; ser: ratio; wis: 1/min; wos: see ``wos_unit``; time_to_peak: minutes after time zero
+    (injection, or pre-contrast phase).
     """
 
     pe_early: np.ndarray
@@ -76,7 +78,8 @@ def compute_maps(
     peak_search: the phases among which the peak is sought: "all_post" (Zhou 2024), "selected" = early and late
     only (Chitalia 2023's three points), "early" = the early phase is the peak (UCSF).
     A voxel whose pre-contrast signal is not positive is NaN in all maps; SER is NaN where the late signal equals
-    the pre-contrast signal.
+    the pre-contrast signal. Time zero is the injection where the exam knows it, else the pre-contrast phase. An exam
+    without times (``timing.known`` False) has PE and SER; its TIME_MAPS are NaN everywhere.
     """
     if peak_search not in PEAK_SEARCHES or wos_mode not in WOS_MODES:
         raise InputError(
@@ -92,8 +95,17 @@ def compute_maps(
     }[peak_search]
     signal = np.ascontiguousarray(exam.signal, dtype=np.float32).reshape(exam.n_phases, -1)
     out = {name: np.empty(signal.shape[1], dtype=np.float32) for name in MAP_ARRAYS}
-    plan = _Plan(tuple(t / 60.0 for t in exam.times_s), phases, tuple(searched), wos_mode)
+    origin_s = exam.timing.injection_s if exam.timing.injection_s is not None else exam.times_s[0]
+    if exam.timing.known and origin_s >= min(exam.times_s[t] for t in searched):
+        raise InputError(
+            f"The injection at {origin_s:g} s does not come before the first post-contrast phase at "
+            f"{exam.times_s[1]:g} s; correct --injection."
+        )
+    plan = _Plan(tuple(t / 60.0 for t in exam.times_s), origin_s / 60.0, phases, tuple(searched), wos_mode)
     _fill(signal, out, plan)
+    if not exam.timing.known:
+        for name in TIME_MAPS:
+            out[name].fill(np.nan)
     return KineticMaps(
         **{name: array.reshape(exam.geometry.shape) for name, array in out.items()},
         geometry=exam.geometry,
@@ -105,9 +117,10 @@ def compute_maps(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What every block needs to know: phase times in minutes, phases, where to seek the peak, and the WOS unit."""
+    """What every block needs to know: phase times and time zero in minutes, phases, where to seek the peak."""
 
     minutes: tuple[float, ...]
+    origin: float
     phases: PhaseChoice
     searched: tuple[int, ...]
     wos_mode: str
@@ -142,8 +155,8 @@ class _Block:
 
     def __init__(self, plan: _Plan) -> None:
         self.plan = plan
-        origin, late = plan.minutes[0], plan.minutes[plan.phases.late]
-        self.to_peak = plan.per_phase(lambda t: t - origin)
+        late = plan.minutes[plan.phases.late]
+        self.to_peak = plan.per_phase(lambda t: t - plan.origin)
         # The peak at the late phase itself has no wash-out: a factor of 0 makes WOS 0, as Chitalia 2023 defines it.
         self.per_minute_to_late = plan.per_phase(lambda t: 0.0 if t == late else 1.0 / (late - t))
         self.peak, self.rise, self.share = (np.empty(BLOCK_VOXELS, np.float32) for _ in range(3))

@@ -10,6 +10,7 @@ shell).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +30,12 @@ ON_RADIUS_MM = 1e-5
 
 @dataclass(frozen=True)
 class Ring:
-    """mask: (Z, Y, X) bool; kept_fraction: share of the unclipped ring that is left; clipped_by: reason to share
+    """The ring and what was cut off it.
 
-    of the unclipped ring removed for it; notes: one sentence per oddity."""
+    mask: (Z, Y, X) bool; kept_fraction: share of the unclipped ring that is left; clipped_by: reason to share of the
+    unclipped ring removed for it, each voxel counted for the first reason that removes it; notes: one sentence per
+    oddity.
+    """
 
     mask: np.ndarray
     radius_mm: float
@@ -45,14 +49,15 @@ def peritumoral_ring(
     lesion: np.ndarray,
     geometry: Geometry,
     radius_mm: float = 5.0,
-    allowed: np.ndarray | None = None,
-    allowed_name: str = "air outside the body",
+    allowed: Sequence[tuple[str, np.ndarray]] = (),
     distance_from: str = "voxel_centres",
 ) -> Ring:
-    """The ring around ``lesion`` (Z, Y, X) bool, kept inside ``allowed`` where that is given.
+    """The ring around ``lesion`` (Z, Y, X) bool.
 
-    The part of the ring that falls off the image cannot be counted and is named in the notes. Raises InputError for
-    a radius that is not positive or an unknown ``distance_from`` (one of RING_DISTANCES).
+    allowed: (reason, mask) pairs; the ring is kept inside every mask, and what lies outside one is counted as clipped
+    for its reason ("skin and air", "chest wall"). The part of the ring that falls off the image cannot be counted and
+    is named in the notes. Raises InputError for a radius that is not positive or an unknown ``distance_from`` (one of
+    RING_DISTANCES).
     """
     if distance_from not in RING_DISTANCES:
         raise InputError(f"The ring distance {distance_from!r} is unknown; choose one of {RING_DISTANCES}.")
@@ -67,19 +72,23 @@ def peritumoral_ring(
     # A hair's breadth of tolerance: spacings read from different files differ in their last digits, and voxels that
     # lie exactly on the radius must not depend on that.
     full = (distance <= radius_mm + ON_RADIUS_MM) & ~inside
-    kept = full if allowed is None else full & allowed[box]
+    kept, clipped, n_full = full, {}, int(full.sum())
+    for reason, mask_allowed in allowed:
+        inside_allowed = kept & mask_allowed[box]
+        lost = int(kept.sum() - inside_allowed.sum())
+        if lost:
+            clipped[reason] = lost / n_full
+        kept = inside_allowed
     mask = np.zeros(lesion.shape, dtype=bool)
     mask[box] = kept
-    n_full = int(full.sum())
     fraction = float(kept.sum() / n_full) if n_full else 0.0
-    clipped = {allowed_name: 1.0 - fraction} if n_full and fraction < 1 else {}
     return Ring(
         mask=mask,
         radius_mm=float(radius_mm),
         volume_cc=float(kept.sum() * geometry.voxel_volume_mm3 / 1000.0),
         kept_fraction=fraction,
         clipped_by=clipped,
-        notes=tuple(_notes(lesion, geometry, radius_mm, margin, fraction)),
+        notes=tuple(_notes(lesion, geometry, radius_mm, margin, fraction, clipped)),
     )
 
 
@@ -95,7 +104,7 @@ def _distance_from_surface(lesion: np.ndarray, spacing_zyx: tuple[float, float, 
     return distance[tuple(slice(n // 2, None, n) for n in parts)]
 
 
-def _notes(lesion, geometry, radius_mm, margin, fraction):
+def _notes(lesion, geometry, radius_mm, margin, fraction, clipped):
     tight = bounding_box(lesion)
     cut = any(s.start < m or s.stop + m > n for s, m, n in zip(tight, margin, lesion.shape, strict=True))
     if cut:
@@ -110,4 +119,5 @@ def _notes(lesion, geometry, radius_mm, margin, fraction):
             "within the lesion's own slices."
         )
     if fraction < KEPT_FRACTION_WARNING:
-        yield f"Only {100 * fraction:.0f} % of the ring lies inside the body; its features describe a part of it."
+        cut = ", ".join(f"{reason} {100 * share:.0f} %" for reason, share in clipped.items())
+        yield f"Only {100 * fraction:.0f} % of the ring is kept (cut off: {cut}); its features describe a part of it."
