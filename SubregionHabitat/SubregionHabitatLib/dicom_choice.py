@@ -286,4 +286,8 @@ def _none(found: _Candidates, scan: FolderScan, usable: UsableSeries) -> str:
             "Only one phase of a dynamic exam was found; kinetic maps need the pre-contrast and at least two "
             f"post-contrast phases. Add the missing phases (found: {listing(scan, uids)})."
         )
-    return f"No dynamic contrast-enhanced MR series was found; the folder holds: {listing(scan, None, usable.reasons)}."
+    held = listing(scan, None, usable.reasons)
+    if scan.damaged:
+        path, reason = next(iter(scan.damaged.items()))
+        held += f"; {len(scan.damaged)} files cannot be used (first: {path.name} is {reason})"
+    return f"No dynamic contrast-enhanced MR series was found; the folder holds: {held}."

@@ -235,7 +235,7 @@ def _classic_clocks(header: FileHeader) -> dict[str, float]:
 # ---- enhanced: many frames per file ------------------------------------------------------------------------------
 def _enhanced_frames(path: Path, syntax: str, series: str) -> Iterator[Frame]:
     with open(path, "rb") as file:
-        ds = pydicom.dcmread(file, stop_before_pixels=True)
+        ds = pydicom.dcmread(file, stop_before_pixels=True, force=True)
         place = _enhanced_pixel_place(file, syntax)
     pixels = _enhanced_pixels(ds, syntax, place)
     shared = ds.get("SharedFunctionalGroupsSequence", [None])[0]

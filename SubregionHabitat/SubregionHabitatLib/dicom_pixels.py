@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.misc import is_dicom
 
 from .dicom_frames import Frame
 from .dicom_header import StoredPixels
@@ -66,12 +67,15 @@ def _decoded_frames(path: Path, frames: list[Frame]) -> Iterator[np.ndarray]:
 
 def _pydicom_frames(path: Path, indices: list[int]) -> Iterator[np.ndarray]:
     """Decoded frames, one at a time where this pydicom can."""
-    if len(indices) > 1 and int(pydicom.__version__.split(".")[0]) >= 3:
+    if len(indices) > 1 and int(pydicom.__version__.split(".")[0]) >= 3 and is_dicom(path):
         from pydicom.pixels import iter_pixels
 
         yield from iter_pixels(path, indices=indices)
         return
-    pixels = pydicom.dcmread(path, force=True).pixel_array
+    dataset = pydicom.dcmread(path, force=True)
+    if "TransferSyntaxUID" not in dataset.file_meta:  # a bare data set
+        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    pixels = dataset.pixel_array
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     for index in indices:
         if index >= len(pixels):
