@@ -31,7 +31,7 @@ class IITHModule(ScriptedLoadableModule):
             "Radiomic features of lesion, habitats and ring on every phase and kinetic map, and the scores of the "
             "models shipped with this extension. Research use only."
         )
-        self.parent.acknowledgementText = _("Features are computed by PyRadiomics (van Griethuysen 2017).")
+        self.parent.acknowledgementText = _("Features follow the definitions of PyRadiomics (van Griethuysen 2017).")
 
 
 @parameterNodeWrapper
@@ -41,7 +41,7 @@ class IITHModuleParameterNode:
     segmentation: vtkMRMLSegmentationNode
     extractFeatures: bool = True
     preset: Annotated[str, Choice(["mr_default", "ibsi_fbn", "captk"])] = "mr_default"
-    engine: Annotated[str, Choice(["pyradiomics"])] = "pyradiomics"
+    engine: Annotated[str, Choice(["native", "pyradiomics"])] = "native"
     hr: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
     her2: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
     ageYears: Annotated[float, WithinRange(0.0, 120.0)] = 0.0
@@ -214,8 +214,9 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
 
         from IITHModuleLib.feature_engine import make_engine
 
-        if importlib.util.find_spec("radiomics") is None and not slicer.app.testingEnabled():
-            question = _("Features need PyRadiomics. Install the SlicerRadiomics extension, which brings it?")
+        missing = name == "pyradiomics" and importlib.util.find_spec("radiomics") is None
+        if missing and not slicer.app.testingEnabled():
+            question = _("This engine needs PyRadiomics. Install the SlicerRadiomics extension, which brings it?")
             if slicer.util.confirmOkCancelDisplay(question):
                 slicer.app.extensionsManagerModel().installExtensionFromServer(RADIOMICS_EXTENSION)
         return make_engine(name)

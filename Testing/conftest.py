@@ -29,3 +29,14 @@ def ucsf_exam():
     from support.data import require_data
 
     return read_exam([require_data("ucsf-br-06")])
+
+
+@pytest.fixture(scope="session")
+def ucsf_imaging(ucsf_exam):
+    """UCSF-BR-06 with its imaging half, the lesion found in UCSF's own VOI."""
+    from SubregionHabitatLib.analysis import analyze_imaging
+    from SubregionHabitatLib.masks import read_region
+    from support.data import require_data
+
+    voi = read_region(require_data("ucsf-br-06", "mask"), ucsf_exam.geometry, "VOI")
+    return ucsf_exam, analyze_imaging(ucsf_exam, voi=voi)

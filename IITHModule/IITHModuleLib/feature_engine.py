@@ -1,4 +1,4 @@
-"""The one small interface behind which radiomic features are computed, and the PyRadiomics engine."""
+"""The one small interface behind which radiomic features are computed, and the engines that implement it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.geometry import Geometry
 
-ENGINES = ("pyradiomics",)
+# The first is the default.
+ENGINES = ("native", "pyradiomics")
 
 
 class FeatureEngine(Protocol):
@@ -39,7 +40,11 @@ def make_engine(name: str) -> FeatureEngine:
     """The engine called ``name``; raises InputError when it is unknown or not installed."""
     if name not in ENGINES:
         raise InputError(f"The feature engine {name} is unknown; choose one of {', '.join(ENGINES)}.")
-    return PyRadiomicsEngine()
+    if name == "pyradiomics":
+        return PyRadiomicsEngine()
+    from .native.engine import NativeEngine
+
+    return NativeEngine()
 
 
 class PyRadiomicsEngine:
@@ -52,7 +57,8 @@ class PyRadiomicsEngine:
             import radiomics
         except ImportError as error:
             raise InputError(
-                "PyRadiomics is not installed; run `make install`, or install the SlicerRadiomics extension in Slicer."
+                "PyRadiomics is not installed; use the engine native, or install PyRadiomics (in Slicer: the extension "
+                "SlicerRadiomics)."
             ) from error
         radiomics.setVerbosity(50)
         self._radiomics = radiomics

@@ -1,0 +1,41 @@
+"""The 14 gray level dependence features (PyRadiomics 3.0.1, ``gldm.py``, alpha 0)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .gray_levels import GrayLevels
+from .region_layout import RegionLayout
+from .size_statistics import size_statistics, table_of
+
+_NAMES = {
+    "SmallDependenceEmphasis": "small",
+    "LargeDependenceEmphasis": "large",
+    "LowGrayLevelEmphasis": "low",
+    "HighGrayLevelEmphasis": "high",
+    "SmallDependenceLowGrayLevelEmphasis": "small_low",
+    "SmallDependenceHighGrayLevelEmphasis": "small_high",
+    "LargeDependenceLowGrayLevelEmphasis": "large_low",
+    "LargeDependenceHighGrayLevelEmphasis": "large_high",
+    "GrayLevelNonUniformity": "level_nonuniformity",
+    "DependenceNonUniformity": "size_nonuniformity",
+    "DependenceNonUniformityNormalized": "size_nonuniformity_normalized",
+    "GrayLevelVariance": "level_variance",
+    "DependenceVariance": "size_variance",
+    "DependenceEntropy": "entropy",
+}
+
+
+def gldm_features(layout: RegionLayout, levels: GrayLevels, equal: dict) -> dict[str, float]:
+    """A voxel's dependence is 1 plus the number of its 26 neighbors in the region that share its level.
+
+    equal: as ``equal_neighbors`` gives it.
+    """
+    dependence = np.ones(layout.inside.size, dtype=np.uint8)
+    for direction, same in equal.items():
+        shift = layout.shift(direction)
+        dependence += same.view(np.uint8)
+        dependence[shift:] += same[:-shift].view(np.uint8)
+    counts, sizes = table_of(levels.index, dependence[layout.flat].astype(np.intp), levels.n_levels)
+    numbers = size_statistics(counts, levels.values, sizes)
+    return {name: float(numbers[key]) for name, key in _NAMES.items()}

@@ -1,0 +1,120 @@
+"""Who neighbours whom inside a region: worked out once per region and shared by every image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+# The 13 directions of distance 1, one of each opposite pair, as (z, y, x) and in PyRadiomics' order: means over
+# directions are sums of rounded numbers, so the order belongs to the definition.
+DIRECTIONS = (
+    *((1, y, x) for y in (1, 0, -1) for x in (1, 0, -1)),
+    *((0, 1, x) for x in (1, 0, -1)),
+    (0, 0, 1),
+)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The region's voxels strung along one direction.
+
+    order: positions (intp) of the voxels, line by line and along each line; breaks: the places k where order[k] and
+    order[k + 1] are not neighbors; has_pairs: some voxels are neighbors; has_line: some line holds two voxels or more.
+    """
+
+    order: np.ndarray
+    breaks: np.ndarray
+    has_pairs: bool
+    has_line: bool
+
+
+@dataclass(frozen=True)
+class RegionLayout:
+    """Positions of a region's voxels, in C order.
+
+    box: (z, y, x) slices around the region; flat: index of each voxel in the box flattened after padding it with one
+    voxel of background on every side; padded_shape: shape of that padded box; lines: one per direction.
+    """
+
+    box: tuple[slice, slice, slice]
+    mask: np.ndarray
+    flat: np.ndarray
+    padded_shape: tuple[int, int, int]
+    lines: tuple[Lines, ...]
+
+    @property
+    def n_voxels(self) -> int:
+        return len(self.flat)
+
+    @property
+    def n_extended_axes(self) -> int:
+        """In how many directions the region is wider than one voxel."""
+        return sum(n > 1 for n in self.mask.shape)
+
+    @cached_property
+    def ordinal(self) -> np.ndarray:
+        """For each element of the flattened padded box: which voxel of the region it is (-1 outside)."""
+        found = np.full(int(np.prod(self.padded_shape)), -1, dtype=np.int32)
+        found[self.flat] = np.arange(self.n_voxels, dtype=np.int32)
+        return found
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """The flattened padded box as bool."""
+        return self.ordinal >= 0
+
+    def shift(self, direction: tuple[int, int, int]) -> int:
+        """Distance in the flattened padded box to the neighbor in ``direction``; positive for DIRECTIONS."""
+        _, ny, nx = self.padded_shape
+        return (direction[0] * ny + direction[1]) * nx + direction[2]
+
+    @cached_property
+    def n_neighbors(self) -> np.ndarray:
+        """For each voxel the number of its 26 neighbors inside the region."""
+        return box_sum(self.inside.astype(np.uint8).reshape(self.padded_shape)).ravel()[self.flat] - 1
+
+    def values(self, image: np.ndarray) -> np.ndarray:
+        """The image's values (n,) inside the region."""
+        return image[self.box][self.mask]
+
+
+def region_layout(mask: np.ndarray) -> RegionLayout:
+    """The layout of the region ``mask`` (Z, Y, X) bool, which holds at least one voxel."""
+    from SubregionHabitatLib.geometry import bounding_box
+
+    box = bounding_box(mask)
+    inner = np.ascontiguousarray(mask[box])
+    zyx = np.argwhere(inner)
+    padded = tuple(n + 2 for n in inner.shape)
+    flat = np.ravel_multi_index(tuple((zyx + 1).T), padded)
+    return RegionLayout(box, inner, flat, padded, tuple(_lines(zyx, inner.shape, d) for d in DIRECTIONS))
+
+
+def _lines(zyx: np.ndarray, shape: tuple[int, int, int], direction: tuple[int, int, int]) -> Lines:
+    """A voxel's line is named by where it meets the first axis along which the direction moves."""
+    axis = next(a for a in range(3) if direction[a])
+    along = zyx[:, axis]
+    reach = shape[axis]
+    line = np.zeros(len(zyx), dtype=np.int64)
+    for other in range(3):
+        if other != axis:
+            line = line * (shape[other] + 2 * reach) + zyx[:, other] - direction[other] * along + reach
+    key = line * (reach + 1) + along
+    order = np.argsort(key, kind="stable")
+    key, line = key[order], line[order]
+    linked = key[1:] == key[:-1] + 1
+    return Lines(order, np.flatnonzero(~linked), bool(linked.any()), bool((line[1:] == line[:-1]).any()))
+
+
+def box_sum(array: np.ndarray) -> np.ndarray:
+    """Sum over the 3x3x3 box around every element of a 3-D array whose outermost layer is zero."""
+    total = array
+    for axis in range(3):
+        moved = np.moveaxis(total, axis, 0)
+        summed = moved.copy()
+        summed[1:] += moved[:-1]
+        summed[:-1] += moved[1:]
+        total = np.moveaxis(summed, 0, axis)
+    return total
