@@ -1,4 +1,4 @@
-"""How the bytes of a DICOM file may be written: transfer syntaxes, bits, preamble, and files that are something else."""
+"""How the bytes of a DICOM file may be written: transfer syntaxes, bits, preamble, and other files beside."""
 
 from __future__ import annotations
 

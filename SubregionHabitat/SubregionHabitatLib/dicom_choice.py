@@ -122,7 +122,12 @@ def _candidates(scan: FolderScan, usable: UsableSeries) -> _Candidates:
 def _pick(viable: list[DynamicSet], pick: str, scan: FolderScan) -> tuple[DynamicSet, list[str]]:
     """The set that is meant, and a sentence per set that was left out because of it."""
     if pick:
-        return _picked(viable, pick, scan), []
+        chosen = _picked(viable, pick, scan)
+        return chosen, [
+            f"{_described(s, viable, scan)} left out: another dynamic exam was asked for."
+            for s in viable
+            if s is not chosen
+        ]
     if len(viable) == 1:
         return viable[0], []
     water = [s for s in viable if dixon_part(s.phases[0].frames[0]) == "water"]
@@ -162,13 +167,16 @@ def _side(one: DynamicSet, viable: list[DynamicSet]) -> str:
 
 
 def _several(sets: list[DynamicSet], scan: FolderScan) -> str:
-    lines = []
-    for one in sets:
-        side = _side(one, sets)
-        part = dixon_part(one.phases[0].frames[0])
-        extra = "".join(f", {word}" for word in (f"{side} side" if side else "", part) if word)
-        lines.append(f"{_named(one, scan)}{extra} ({len(one.phases)} phases of {one.geometry.shape[0]} slices)")
+    lines = [
+        f"{_described(one, sets, scan)} ({len(one.phases)} phases of {one.geometry.shape[0]} slices)" for one in sets
+    ]
     return f"The folder holds {len(sets)} possible dynamic exams: {'; '.join(lines)}. {_choices(sets, scan)}"
+
+
+def _described(one: DynamicSet, sets: list[DynamicSet], scan: FolderScan) -> str:
+    """The series of an exam, with what tells it from the others."""
+    side, part = _side(one, sets), dixon_part(one.phases[0].frames[0])
+    return ", ".join(word for word in (_named(one, scan), f"{side} side" if side else "", part) if word)
 
 
 def _choices(sets: list[DynamicSet], scan: FolderScan) -> str:
@@ -286,8 +294,4 @@ def _none(found: _Candidates, scan: FolderScan, usable: UsableSeries) -> str:
             "Only one phase of a dynamic exam was found; kinetic maps need the pre-contrast and at least two "
             f"post-contrast phases. Add the missing phases (found: {listing(scan, uids)})."
         )
-    held = listing(scan, None, usable.reasons)
-    if scan.damaged:
-        path, reason = next(iter(scan.damaged.items()))
-        held += f"; {len(scan.damaged)} files cannot be used (first: {path.name} is {reason})"
-    return f"No dynamic contrast-enhanced MR series was found; the folder holds: {held}."
+    return f"No dynamic contrast-enhanced MR series was found; the folder holds: {listing(scan, None, usable.reasons)}."

@@ -40,7 +40,7 @@ def read_dicom_exam(
     scan = scan_folder(folder, Part(progress, 0.0, 0.3))
     if not scan.headers:
         raise InputError(_no_images(folder, scan))
-    chosen, left_out = find_dynamic_set(scan, series)
+    chosen, left_out = _find(scan, series)
     _refuse_damaged(scan, chosen)
     phases, times, timing = order_phases(chosen, scan, times_s, allow_no_times)
     signal = _read_signal(phases, chosen, Part(progress, 0.3, 1.0))
@@ -52,6 +52,19 @@ def read_dicom_exam(
         source=_source(chosen, scan, left_out, signal),
         slice_axis=0,
     )
+
+
+def _find(scan: FolderScan, series: str | None) -> tuple[DynamicSet, tuple[str, ...]]:
+    """The dynamic exam; where it is not whole, the message also names a file that could not be used."""
+    try:
+        return find_dynamic_set(scan, series)
+    except InputError as error:
+        if not scan.damaged:
+            raise
+        path, reason = next(iter(scan.damaged.items()))
+        raise InputError(
+            f"{error} {len(scan.damaged)} files cannot be used (first: {path.name} is {reason})."
+        ) from error  # fmt: skip
 
 
 def _no_images(folder: Path, scan: FolderScan) -> str:
