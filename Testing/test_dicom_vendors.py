@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from SubregionHabitatLib.dicom_exam import read_dicom_exam
 from SubregionHabitatLib.errors import InputError
@@ -263,6 +268,36 @@ def test_coronal_slices_and_slices_stacked_backwards(small, tmp_path):
     expected = small.exam.signal if first[1] == pytest.approx(80) else small.exam.signal[:, ::-1]
     assert np.array_equal(found.signal, expected)
     assert sorted((first[1], found.geometry.lps_of(np.array([[9, 0, 0]]))[0, 1])) == pytest.approx([-1.0, 80.0])
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(flips=st.tuples(st.booleans(), st.booleans()), order=st.randoms(use_true_random=False))
+def test_mirrored_images_and_any_file_order_are_the_same_physical_exam(small, tmp_path, flips, order):
+    """Rows or columns stored the other way round, with the orientation that says so, and files in any order."""
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    paths = write_dicom(small, folder / "exam")
+    names = list(range(len(paths)))
+    order.shuffle(names)
+    for path, name in zip(paths, names, strict=True):
+        ds = pydicom.dcmread(path)
+        pixels = ds.pixel_array
+        axes = [np.array(ds.ImageOrientationPatient[k : k + 3], dtype=float) for k in (0, 3)]
+        corner = np.array(ds.ImagePositionPatient, dtype=float)
+        for k, (flip, spacing) in enumerate(zip(flips, ds.PixelSpacing[::-1], strict=True)):
+            if flip:
+                corner += axes[k] * float(spacing) * (pixels.shape[1 - k] - 1)
+                axes[k] = -axes[k]
+                pixels = np.flip(pixels, axis=1 - k)
+        ds.ImageOrientationPatient, ds.ImagePositionPatient = [*axes[0], *axes[1]], [*corner]
+        ds.InstanceNumber = name + 1
+        ds.PixelData = np.ascontiguousarray(pixels).tobytes()
+        ds.save_as(folder / "exam" / f"other{name:03d}")
+        path.unlink()
+    found = read_dicom_exam(folder / "exam")
+    index = np.rint(found.geometry.index_of(small.exam.geometry.lps_of(np.argwhere(small.voi)))).astype(int)
+    z, y, x = index.T
+    assert np.array_equal(found.signal[:, z, y, x], small.exam.signal[:, small.voi])
+    assert found.times_s == pytest.approx(TIMES)
 
 
 def test_decimal_strings_rounded_differently_are_one_stack(small, tmp_path):

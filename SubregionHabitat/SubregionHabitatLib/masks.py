@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from .errors import InputError
 from .geometry import Geometry
-from .volume_io import is_volume_file, read_volume, to_sitk
+from .volume_io import geometry_of, is_volume_file, read_image, read_volume, to_sitk
 
 # Below this share of the region inside the image, the user is told what was cut off.
 WHOLLY_INSIDE_SHARE = 0.995
@@ -103,14 +103,23 @@ def _read_folder(path: Path, role: str) -> DrawnRegion:
 
 
 def _read_volume_region(path: Path, role: str) -> DrawnRegion:
-    array, geometry = read_volume(path)
+    array, geometry = _label_volume(path)
     with np.errstate(invalid="ignore"):
         mask = array > 0
-    labels = np.unique(array[mask])
+    n_labels = sum(np.unique(layer[inside]).size for layer, inside in zip(array, mask, strict=True))
     notes = ()
-    if labels.size > 1:
-        notes = (f"The {role} {path.name} holds {labels.size} labels; all of them were taken together.",)
-    return DrawnRegion(mask, geometry, path.name, notes=notes)
+    if n_labels > 1:
+        notes = (f"The {role} {path.name} holds {n_labels} labels; all of them were taken together.",)
+    return DrawnRegion(mask.any(axis=0), geometry, path.name, notes=notes)
+
+
+def _label_volume(path: Path) -> tuple[np.ndarray, Geometry]:
+    """Layers of labels (L, Z, Y, X): several where Slicer saved segments that overlap (.seg.nrrd)."""
+    image = read_image(path)
+    if image.GetDimension() == 3 and image.GetNumberOfComponentsPerPixel() > 1:
+        return np.moveaxis(sitk.GetArrayFromImage(image), -1, 0), geometry_of(image)
+    array, geometry = read_volume(path)
+    return array[None], geometry
 
 
 def _resample(region: DrawnRegion, target: Geometry) -> np.ndarray:

@@ -39,8 +39,9 @@ def read_times(text_or_path: str | Path) -> tuple[float, ...]:
     try:
         size = path.stat().st_size
         content = path.read_bytes() if size <= MAX_BYTES else b""
-    except OSError as error:
-        raise InputError(f"{what} cannot be read ({error.strerror}); check the path given to --times.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{what} cannot be read ({reason}); check the path given to --times.") from error
     if size > MAX_BYTES:
         raise InputError(f"{what} is {size} bytes long, which no list of times is; check the path given to --times.")
     try:
@@ -72,7 +73,7 @@ def with_injection(exam: DceExam, injection_s: float | None) -> DceExam:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a long list of times is no file name
+    except (OSError, ValueError):  # a long list of times is no file name
         return False
 
 
@@ -80,7 +81,7 @@ def _words(text: str) -> list[str]:
     """The values of a list; with semicolons as separators a comma is a decimal comma."""
     if ";" in text:
         return [part.strip().replace(",", ".") for part in text.strip().strip(";").split(";")]
-    return re.split(r"[\s,]+", text.strip(" \t,[]()"))
+    return re.split(r"\s*,\s*|\s+", text.strip().strip("[]()").strip())
 
 
 def _seconds(words: list[str], unit: float, what: str) -> tuple[float, ...]:
