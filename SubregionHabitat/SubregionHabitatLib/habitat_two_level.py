@@ -40,7 +40,6 @@ def lesion_supervoxels(
         n,
         maps.geometry.voxel_volume_mm3,
         parameters.compactness,
-        parameters.seed,
         progress,
     )
     counts = np.bincount(labels)

@@ -10,15 +10,19 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .kmeans import kmeans, lloyd
+from .kmeans import lloyd
 from .progress import Progress, Silent
 
 # (below this number of voxels, supervoxels): WuLabMDA's published habitat code.
 COUNTS = ((1_000, 30), (10_000, 50), (100_000, 60))
 MOST = 80
-ITERATIONS = 10
+ITERATIONS = 20
 # A separate piece of a supervoxel smaller than this share of the mean size joins a neighbour.
 SMALL_PIECE_SHARE = 0.25
+# Grid widths tried, each 2 % smaller than the one before; positions at most looked at to count a grid's cells.
+N_WIDTHS = 350
+MOST_COUNTED = 20_000
+ON_EDGE = 1e-6
 
 
 def supervoxel_count(n_voxels: int) -> int:
@@ -33,22 +37,22 @@ def supervoxels(
     n: int,
     voxel_volume_mm3: float,
     compactness: float,
-    seed: int,
     progress: Progress | None = None,
 ) -> np.ndarray:
     """The supervoxel 0..m-1 of each of N voxels.
 
     z_scores: (N, F); positions_mm: (N, 3); index: (N, 3) their array indices (z, y, x), for what touches what; n: how
     many are wanted; compactness: how many SDs of one map the width of a supervoxel counts.
-    Pieces cut off from their supervoxel join the neighbour most like them, or stand alone when they are large or have
-    no neighbour, so m may differ from n a little. The result does not depend on the order of the voxels.
+    The start is a regular grid along the patient's axes. m may differ from n a little: the grid does not fit every
+    shape, and pieces cut off from their supervoxel join the neighbour most like them, or stand alone when they are
+    large or have no neighbour. Nothing is random, and the result does not depend on the order of the voxels.
     """
     progress = progress or Silent()
     order = np.lexsort(index.T)
     z_scores, positions_mm, index = z_scores[order], positions_mm[order], index[order]
     n = min(n, len(z_scores))
     progress.step(0.0, "supervoxels")
-    start = kmeans(positions_mm, n, 1, seed)[0]
+    start = _grid_cells(positions_mm, n)
     width_mm = (len(z_scores) * voxel_volume_mm3 / n) ** (1 / 3)
     # Centred, so that origins far from zero cost no digits.
     joint = np.hstack([z_scores, (positions_mm - positions_mm.mean(axis=0)) * (compactness / width_mm)])
@@ -58,6 +62,29 @@ def supervoxels(
     back = np.empty(len(labels), dtype=np.intp)
     back[order] = labels
     return back
+
+
+def _grid_cells(positions_mm: np.ndarray, n: int) -> np.ndarray:
+    """The cell 0..m-1 of every position in a cubic grid, centred on the lesion, with m as close to ``n`` as found."""
+    low, high = positions_mm.min(axis=0), positions_mm.max(axis=0)
+    middle = (low + high) / 2
+    counted = positions_mm[:: max(1, len(positions_mm) // MOST_COUNTED)]
+
+    def cells(points: np.ndarray, width: float) -> np.ndarray:
+        # An edge between cells at the very middle: rounding there must not depend on the last digits.
+        index = np.floor((points - middle) / width + 0.5 + ON_EDGE).astype(np.int64) + 2000
+        return index @ np.array([1, 4096, 4096**2])
+
+    largest = float(max((high - low).max(), 1e-3)) * 1.01
+    widths = largest * np.geomspace(1.0, 1e-3, N_WIDTHS)
+    best = None
+    for width in widths:
+        found = len(np.unique(cells(counted, width)))
+        if best is None or abs(found - n) < best[0]:
+            best = (abs(found - n), width)
+        if found > 2 * n:
+            break
+    return np.unique(cells(positions_mm, best[1]), return_inverse=True)[1].reshape(-1)
 
 
 def _means_of(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
