@@ -290,7 +290,7 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
             ),
             ring_mm=parameters.ringRadiusMm,
             ring_distance_from=parameters.ringDistanceFrom,
-            clip_ring_to_body=parameters.clipRing,
+            clip_ring=parameters.clipRing,
             air_share_of_p99=parameters.airPercent / 100,
             neighbourhood=parameters.neighbourhood,
         )

@@ -96,11 +96,19 @@ def _exam(exam: DceExam, imaging: ImagingResult) -> dict:
         "timing": {
             "source": exam.timing.source,
             "confidence": exam.timing.confidence,
+            "known": exam.timing.known,
+            "confirmed_by": exam.timing.confirmed_by,
+            "injection_s": exam.timing.injection_s,
             "temporal_resolution_s": exam.timing.temporal_resolution_s,
             "notes": exam.timing.notes,
         },
         "phases": [
-            {"index": i, "time_s": t, "role": roles.get(i, "post-contrast"), "time_source": exam.timing.source}
+            {
+                "index": i,
+                "time_s": t if exam.timing.known else None,
+                "role": roles.get(i, "post-contrast"),
+                "time_source": exam.timing.phase_sources[i] if exam.timing.phase_sources else exam.timing.source,
+            }
             for i, t in enumerate(exam.times_s)
         ],
     }
@@ -143,6 +151,9 @@ def _lesion(imaging: ImagingResult) -> dict:
         "longest_diameter_mm": lesion.longest_diameter_mm,
         "n_voxels": lesion.n_voxels,
         "n_components": lesion.n_components,
+        "parts": [asdict(part) for part in lesion.parts],
+        "omitted_cc": lesion.ftv.omitted_cc,
+        "ser_outside_bins_cc": lesion.ftv.ser_outside_bins_cc,
         "background_signal": lesion.ftv.background_signal,
         "ser_bins_cc": [
             {"above": low, "up_to": high, "volume_cc": cc}
@@ -160,7 +171,13 @@ def _habitats(imaging: ImagingResult) -> dict:
         "monotone": habitats.monotone,
         "n_filled": habitats.n_filled,
         "inertia": habitats.inertia,
-        "features": HABITAT_FEATURES,
+        "features": habitats.features,
+        "k": habitats.parameters.k,
+        "k_choice": None if habitats.k_choice is None else asdict(habitats.k_choice),
+        "n_supervoxels": habitats.n_supervoxels,
+        "model_digest": habitats.model_digest,
+        "outside_training_share": habitats.outside_training_share,
+        "comparable_between_patients": habitats.comparable,
         "scaling": habitats.scaling,
         "regions": [
             {

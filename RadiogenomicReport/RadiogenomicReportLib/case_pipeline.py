@@ -7,17 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from IITHModuleLib.case_values import user_value
-from IITHModuleLib.feature_engine import make_engine
+from IITHModuleLib.feature_engine import ENGINES, make_engine
 from IITHModuleLib.features import extract_features
 from IITHModuleLib.measured_values import case_values
 from IITHModuleLib.model_file import load_model, shipped_models
 from IITHModuleLib.presets import load_preset
 from IITHModuleLib.scoring import Score, score_models
-from SubregionHabitatLib.analysis import ImagingParameters, ImagingResult, analyze_imaging
-from SubregionHabitatLib.errors import CaseRefused
+from SubregionHabitatLib.analysis import DrawnRegions, ImagingParameters, ImagingResult, analyze_imaging
+from SubregionHabitatLib.errors import CaseRefused, InputError
 from SubregionHabitatLib.exam_files import read_exam
-from SubregionHabitatLib.masks import read_region
+from SubregionHabitatLib.geometry import Geometry
+from SubregionHabitatLib.habitat_file import load_habitat_model
+from SubregionHabitatLib.lesion_points import point_lps
+from SubregionHabitatLib.lesion_voi import voi_from_box
+from SubregionHabitatLib.masks import RegionMask, read_region
 from SubregionHabitatLib.progress import Part, Progress, Silent
+from SubregionHabitatLib.times_file import with_injection
 from SubregionHabitatLib.volume_io import write_volume
 
 from .case_file import CASE_SCHEMA, build_case, write_case
@@ -36,10 +41,20 @@ class CaseRequest:
     out: Path
     voi: Path | None = None
     lesion: Path | None = None
+    box: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    seed_point: tuple[float, float, float] | None = None
+    point_space: str = "lps"
+    omit: Path | None = None
+    added: Path | None = None
+    removed: Path | None = None
+    other_lesions: Path | None = None
+    habitat_model: Path | None = None
+    injection_s: float | None = None
+    allow_no_times: bool = False
     times_s: tuple[float, ...] | None = None
     series: str | None = None
     preset: str = "mr_default"
-    engine: str = "pyradiomics"
+    engine: str = ENGINES[0]
     clinical: Mapping[str, float] = field(default_factory=dict)
     models: tuple[str, ...] | None = None
     imaging: ImagingParameters = field(default_factory=ImagingParameters)
@@ -69,13 +84,26 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
     engine = make_engine(request.engine)
     models = [load_model(m) for m in (request.models if request.models is not None else shipped_models())]
     clinical = {name: user_value(name, value) for name, value in request.clinical.items()}
+    habitat_model = load_habitat_model(request.habitat_model) if request.habitat_model else None
     with complete_or_absent(request.out, request.overwrite) as folder:
         with clock.stage("read"):
-            exam = read_exam(list(request.exam), request.times_s, request.series, Part(progress, 0.0, 0.1))
-            voi = read_region(request.voi, exam.geometry, "VOI") if request.voi else None
-            lesion = read_region(request.lesion, exam.geometry, "lesion") if request.lesion else None
+            exam = read_exam(
+                list(request.exam),
+                request.times_s,
+                request.series,
+                Part(progress, 0.0, 0.1),
+                allow_no_times=request.allow_no_times,
+            )
+            exam = with_injection(exam, request.injection_s)
+            regions = read_regions(request, exam.geometry)
         with clock.stage("imaging"):
-            imaging = analyze_imaging(exam, request.imaging, voi, lesion, Part(progress, 0.1, 0.25))
+            imaging = analyze_imaging(
+                exam,
+                request.imaging,
+                regions=regions,
+                habitat_model=habitat_model,
+                progress=Part(progress, 0.1, 0.25),
+            )
         with clock.stage("radiomics"):
             features = extract_features(
                 exam, imaging.maps, imaging.regions(), preset, engine, imaging.body, Part(progress, 0.25, 0.85)
@@ -99,6 +127,29 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
     asked = {m.id for m in models} if request.models is not None else set()
     return CaseOutcome(
         Path(request.out), case, tuple(s for s in scores if s.refusal is not None and s.model_id in asked)
+    )
+
+
+def read_regions(request: CaseRequest, geometry: Geometry) -> DrawnRegions:
+    """Every region of the request on the exam's grid. A box is a VOI; raises InputError when both are given."""
+    if request.box is not None and request.voi is not None:
+        raise InputError("A VOI and a box were given; leave one of --voi and --box out.")
+
+    def read(path: Path | None, role: str) -> RegionMask | None:
+        return read_region(path, geometry, role) if path else None
+
+    voi, seed = read(request.voi, "VOI"), request.seed_point
+    if request.box is not None:
+        corners = [point_lps(c, request.point_space, geometry, "corner of the box") for c in request.box]
+        voi = voi_from_box(geometry, *corners)
+    return DrawnRegions(
+        voi=voi,
+        lesion=read(request.lesion, "lesion"),
+        seed_lps=None if seed is None else point_lps(seed, request.point_space, geometry, "seed point"),
+        omit=read(request.omit, "omit region"),
+        added=read(request.added, "added region"),
+        removed=read(request.removed, "removed region"),
+        other_lesions=read(request.other_lesions, "other lesions"),
     )
 
 

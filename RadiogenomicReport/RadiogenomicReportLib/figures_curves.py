@@ -13,7 +13,7 @@ from .figures_style import (
     report_style,
     svg_uri,
 )
-from .report_terms import habitat_label
+from .report_terms import habitat_label, phase_axis
 
 _WIDTH_IN, _HEIGHT_IN = 5.3, 4.1
 # Markers tell the habitats apart without color as well.
@@ -28,13 +28,14 @@ def curve_picture(curves: list[dict], phases: list[dict], habitat_names: tuple[s
     with report_style():
         figure = new_figure(_WIDTH_IN, _HEIGHT_IN)
         axes = figure.add_axes((0.118, 0.235, 0.862, 0.70))
+        positions, label = phase_axis(phases)
         for curve in curves:
-            _draw(axes, curve, habitat_names)
-        _mark_phases(axes, phases)
+            _draw(axes, curve, positions, habitat_names)
+        _mark_phases(axes, phases, positions)
         axes.axhline(0, color=MUTED, lw=0.6)
-        axes.set_xlabel("Time from the pre-contrast phase (min)")
+        axes.set_xlabel(label)
         axes.set_ylabel("Enhancement (%)")
-        axes.set_xlim(0, max(c["times_s"][-1] for c in curves) / 60 * 1.03)
+        axes.set_xlim(0, positions[-1] * 1.03)
         figure.legend(loc="lower center", ncols=3, frameon=False, fontsize=9.5, handlelength=2.4, columnspacing=1.2)
         src = svg_uri(figure)
     ends = [f"{_label(c, habitat_names)} {c['mean'][-1]:.0f} %" for c in curves]
@@ -52,8 +53,7 @@ def _label(curve: dict, names: tuple[str, ...]) -> str:
     return habitat_label(curve["region"]) if curve["region"] in names else str(curve["region"])
 
 
-def _draw(axes, curve: dict, names: tuple[str, ...]) -> None:
-    minutes = [t / 60 for t in curve["times_s"]]
+def _draw(axes, curve: dict, minutes: list[float], names: tuple[str, ...]) -> None:
     label = _label(curve, names)
     if curve["region"] not in names:
         color, dashes = (LESION_COLOR, "-") if curve["region"] == "lesion" else (RING_COLOR, "--")
@@ -69,11 +69,10 @@ def _draw(axes, curve: dict, names: tuple[str, ...]) -> None:
     )
 
 
-def _mark_phases(axes, phases: list[dict]) -> None:
-    for phase in phases:
+def _mark_phases(axes, phases: list[dict], positions: list[float]) -> None:
+    for phase, minutes in zip(phases, positions, strict=True):
         if phase["role"] not in ("early", "late"):
             continue
-        minutes = phase["time_s"] / 60
         axes.axvline(minutes, color=MUTED, lw=0.9, ls=(0, (2, 2)), zorder=0)
         axes.annotate(
             phase["role"],

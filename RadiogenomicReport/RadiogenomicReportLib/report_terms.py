@@ -22,9 +22,23 @@ INPUT_NAMES = {
     "age_years": "Age",
 }
 LESION_MADE_BY = {
-    "ftv": "found by the functional tumor volume rule: largest connected part of the enhancing voxels",
+    "ftv": "found by the functional tumor volume rule among the enhancing voxels",
+    "ftv_seed": "found by the functional tumor volume rule: the enhancing part at the seed point",
     "drawn": "as drawn by the user",
+    "ftv_edited": "found by the functional tumor volume rule, then edited by hand",
+    "ftv_seed_edited": "the enhancing part at the seed point, then edited by hand",
+    "drawn_edited": "as drawn by the user, then edited by hand",
 }
+
+
+def phase_axis(phases: list[dict]) -> tuple[list[float], str]:
+    """Where the phases lie on a time axis, and the axis's label: minutes, or their order where times are unknown."""
+    times = [phase["time_s"] for phase in phases]
+    if any(t is None for t in times):
+        return [float(phase["index"]) for phase in phases], "Phase (times not known)"
+    return [t / 60 for t in times], "Time from the pre-contrast phase (min)"
+
+
 HABITAT_MODES = {
     "per_tumour": "k-means within this lesion alone; always gives all habitats, so their volumes are not comparable "
     "between patients",

@@ -27,6 +27,7 @@ from .report_terms import (
     NEIGHBOURHOODS,
     SHORT_MAP_NAMES,
     input_in_sentence,
+    phase_axis,
 )
 from .report_warnings import needed_inputs
 
@@ -124,7 +125,7 @@ def exam_view(case: dict, plane: str) -> dict:
             }
             for p in exam["phases"]
         ],
-        "timeline": _timeline(exam),
+        "timeline": _timeline(exam) if exam["timing"]["known"] else None,
         "left_out": exam["left_out"],
     }
 
@@ -256,12 +257,14 @@ def kinetics_view(case: dict) -> dict:
 
 def curves_view(case: dict) -> dict:
     """Enhancement of each region (columns) at each phase (rows)."""
-    curves = case["curves"]
+    curves, known = case["curves"], case["exam"]["timing"]["known"]
+    positions, _ = phase_axis(case["exam"]["phases"])
     return {
+        "time": "Minutes" if known else "Phase",
         "regions": [{"name": c["region"], "n": whole(c["n_voxels"])} for c in curves],
         "rows": [
             {
-                "minutes": decimals(phase["time_s"] / 60, 1),
+                "minutes": decimals(position, 1 if known else 0),
                 "role": "" if phase["role"] == "post-contrast" else phase["role"],
                 "cells": [
                     {
@@ -272,7 +275,7 @@ def curves_view(case: dict) -> dict:
                     for c in curves
                 ],
             }
-            for i, phase in enumerate(case["exam"]["phases"])
+            for i, (phase, position) in enumerate(zip(case["exam"]["phases"], positions, strict=True))
         ],
     }
 

@@ -1,4 +1,4 @@
-"""The imaging half of a case in one call: exam and region in, maps, lesion, habitats, ring and curves out."""
+"""The imaging half of a case in one call: exam and regions in, maps, lesion, habitats, ring and curves out."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from .body import AIR_SHARE_OF_P99, body_mask
 from .curves import EnhancementCurve, enhancement_curves
 from .errors import InputError
 from .exam import DceExam
-from .habitats import MIN_VOXELS_PER_HABITAT, HabitatParameters, Habitats, habitats_per_tumour
+from .habitat_model import HabitatModel
+from .habitats import MIN_VOXELS_PER_HABITAT, HabitatParameters, Habitats, find_habitats
 from .interaction import Interaction, spatial_interaction
-from .kinetics import KineticMaps, compute_maps
+from .kinetics import TIME_MAPS, KineticMaps, compute_maps
 from .lesion import (
     FtvParameters,
     Lesion,
+    LesionParameters,
+    first_post_enhancement,
     functional_tumor_volume,
     lesion_as_drawn,
     lesion_from_ftv,
 )
+from .lesion_edits import lesion_with_edits
+from .lesion_seed import lesion_from_seed
 from .masks import RegionMask
-from .progress import Progress, Silent
+from .progress import Part, Progress, Silent
 from .ring import Ring, peritumoral_ring
 from .timing import PhaseChoice, choose_early_late, choose_without_times
 
@@ -33,8 +38,9 @@ MAX_UNDEFINED_SHARE = 0.10
 class ImagingParameters:
     """Every choice of the imaging half; algorithms.md names the source of each default.
 
-    early, late: phase indices that override the timing rule; peak_search, wos_mode: see kinetics; ring_mm: radius;
-    clip_ring_to_body: leave out air; neighbourhood: of the MSI matrix.
+    early, late: phase indices that override the timing rule; peak_search, wos_mode: see kinetics; ftv, lesion: the FTV
+    rule and which of its parts to keep; habitats: the clustering; ring_mm: radius, ring_distance_from: see ring;
+    clip_ring: leave out what lies outside the breast or body; neighbourhood: of the MSI matrix.
     """
 
     early: int | None = None
@@ -42,12 +48,36 @@ class ImagingParameters:
     peak_search: str = "all_post"
     wos_mode: str = "normalised"
     ftv: FtvParameters = field(default_factory=FtvParameters)
+    lesion: LesionParameters = field(default_factory=LesionParameters)
     habitats: HabitatParameters = field(default_factory=HabitatParameters)
     ring_mm: float = 5.0
     ring_distance_from: str = "voxel_centres"
-    clip_ring_to_body: bool = True
+    clip_ring: bool = True
     air_share_of_p99: float = AIR_SHARE_OF_P99
     neighbourhood: str = "in_plane_8"
+
+
+@dataclass(frozen=True)
+class DrawnRegions:
+    """What the user drew or pointed at, on the exam's grid.
+
+    voi: where to look for the lesion; lesion: the lesion itself; seed_lps: a point (LPS mm) at the lesion; omit: never
+    part of the FTV; added, removed: manual edits of a lesion that was found; other_lesions: kept out of the ring.
+    """
+
+    voi: RegionMask | None = None
+    lesion: RegionMask | None = None
+    seed_lps: tuple[float, float, float] | None = None
+    omit: RegionMask | None = None
+    added: RegionMask | None = None
+    removed: RegionMask | None = None
+    other_lesions: RegionMask | None = None
+
+    def named(self) -> list[tuple[str, RegionMask]]:
+        """(role, region) of everything drawn."""
+        names = {"voi": "VOI", "lesion": "lesion", "omit": "omit region", "added": "added region"}
+        names |= {"removed": "removed region", "other_lesions": "other lesions"}
+        return [(role, getattr(self, name)) for name, role in names.items() if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True)
@@ -80,47 +110,45 @@ def analyze_imaging(
     voi: RegionMask | None = None,
     lesion: RegionMask | None = None,
     progress: Progress | None = None,
+    regions: DrawnRegions | None = None,
+    habitat_model: HabitatModel | None = None,
 ) -> ImagingResult:
     """Maps, lesion, habitats, ring, interaction and curves of one exam.
 
-    The lesion is ``lesion`` as drawn, or else the largest component of the FTV voxels inside ``voi``; one of the two
-    is needed. FTV is taken over ``voi``, or over the drawn lesion where there is no VOI.
-    Raises InputError for whatever cannot be analyzed.
+    The lesion is ``lesion`` as drawn, or the FTV part at a seed, or FTV parts inside ``voi``; one of them is needed.
+    ``regions`` holds these and further regions together (``voi`` and ``lesion`` are short for the common ones). FTV is
+    taken over the VOI, over the drawn lesion where there is no VOI, or over the part at the seed. habitat_model:
+    centres fitted on a cohort. Raises InputError for whatever cannot be analyzed.
     """
     parameters = parameters or ImagingParameters()
     progress = progress or Silent()
-    if voi is None and lesion is None:
-        raise InputError(
-            "Neither a VOI nor a lesion was given; draw a region around the lesion (--voi) or the lesion itself "
-            "(--lesion)."
-        )
+    regions = regions or DrawnRegions(voi=voi, lesion=lesion)
+    _check_regions(exam, regions)
     progress.step(0.0, "kinetic maps")
-    choice = _choose_phases(exam, parameters)
-    maps = compute_maps(exam, choice, parameters.peak_search, parameters.wos_mode)
-    progress.step(0.4, "lesion")
-    found = _find_lesion(exam, maps, voi, lesion, parameters)
-    nan_fractions = _nan_fractions(maps, found.mask)
+    maps = compute_maps(exam, _choose_phases(exam, parameters), parameters.peak_search, parameters.wos_mode)
+    progress.step(0.3, "lesion")
+    found = _find_lesion(exam, maps, regions, parameters, Part(progress, 0.3, 0.4))
     _check_signal(exam, found)
-    progress.step(0.5, "habitats")
-    habitats = habitats_per_tumour(maps, found.mask, parameters.habitats)
+    habitats = find_habitats(maps, found.mask, parameters.habitats, habitat_model, Part(progress, 0.4, 0.8))
     progress.step(0.8, "ring")
     body = body_mask(exam.signal[0], parameters.air_share_of_p99)
     ring = peritumoral_ring(
         found.mask,
         exam.geometry,
         parameters.ring_mm,
-        [("air outside the body", body)] if parameters.clip_ring_to_body else [],
+        _ring_limits(regions, body, parameters),
         distance_from=parameters.ring_distance_from,
     )
     interaction = spatial_interaction(
         habitats.labels,
-        parameters.habitats.k,
+        habitats.parameters.k,
         exam.geometry.voxel_volume_mm3,
         exam.slice_axis,
         parameters.neighbourhood,
     )
     named = {name: habitats.labels == i + 1 for i, name in enumerate(habitats.names)}
     curves = enhancement_curves(exam, {**named, "lesion": found.mask, "ring": ring.mask})
+    nan_fractions = _nan_fractions(maps, found.mask)
     progress.step(1.0, "imaging done")
     return ImagingResult(
         maps=maps,
@@ -132,8 +160,26 @@ def analyze_imaging(
         body=body,
         nan_fractions=nan_fractions,
         parameters=parameters,
-        warnings=tuple(_warnings(exam, voi, found, habitats, ring, nan_fractions)),
+        warnings=tuple(_warnings(exam, regions, found, habitats, ring, nan_fractions)),
     )
+
+
+def _check_regions(exam: DceExam, regions: DrawnRegions) -> None:
+    if regions.voi is None and regions.lesion is None and regions.seed_lps is None:
+        raise InputError(
+            "Neither a VOI nor a lesion was given; draw a region around the lesion (--voi) or the lesion itself "
+            "(--lesion), or point at it (--seed-point)."
+        )
+    if regions.lesion is not None and regions.seed_lps is not None:
+        raise InputError("A drawn lesion and a seed point were given; leave one of them out.")
+    for role, region in regions.named():
+        if region.mask.shape != exam.geometry.shape:
+            raise InputError(
+                f"The {role} {region.source} has the array shape {region.mask.shape}, the exam {exam.geometry.shape}; "
+                "bring it onto the exam's grid."
+            )
+        if not region.mask.any():
+            raise InputError(f"The {role} {region.source} is empty; draw the region and save it again.")
 
 
 def _choose_phases(exam: DceExam, parameters: ImagingParameters) -> PhaseChoice:
@@ -142,26 +188,25 @@ def _choose_phases(exam: DceExam, parameters: ImagingParameters) -> PhaseChoice:
     return choose_early_late(exam.times_s, exam.timing.temporal_resolution_s, parameters.early, parameters.late)
 
 
-def _find_lesion(exam, maps, voi, drawn, parameters) -> Lesion:
-    for region, role in ((voi, "VOI"), (drawn, "lesion")):
-        if region is not None and region.mask.shape != exam.geometry.shape:
-            raise InputError(
-                f"The {role} {region.source} has the array shape {region.mask.shape}, the exam {exam.geometry.shape}; "
-                "bring it onto the exam's grid."
-            )
-        if region is not None and not region.mask.any():
-            raise InputError(f"The {role} {region.source} is empty; draw the region and save it again.")
-    if drawn is not None:
-        _check_size(int(drawn.mask.sum()), drawn.source, parameters)
-    ftv = functional_tumor_volume(exam.signal[0], maps, voi or drawn, parameters.ftv)
-    if drawn is None:
-        found = lesion_from_ftv(ftv, exam.geometry, voi, parameters.ftv)
-        _check_size(found.n_voxels, "found by the FTV rule", parameters)
-        return found
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pre = exam.signal[0].astype(np.float64)
-        first_post = np.where(pre > 0, 100.0 * (exam.signal[1] - pre) / pre, np.nan)
-    return lesion_as_drawn(drawn, ftv, first_post, exam.geometry, parameters.ftv)
+def _find_lesion(exam, maps, regions: DrawnRegions, parameters: ImagingParameters, progress: Progress) -> Lesion:
+    pre = exam.signal[0]
+    if regions.lesion is not None:
+        _check_size(int(regions.lesion.mask.sum()), regions.lesion.source, parameters)
+        ftv = functional_tumor_volume(pre, maps, regions.voi or regions.lesion, parameters.ftv, regions.omit)
+        pe_first_post = first_post_enhancement(exam.signal)
+        found = lesion_as_drawn(regions.lesion, ftv, pe_first_post, exam.geometry, parameters.ftv)
+    elif regions.seed_lps is not None and regions.voi is None:
+        found, _ = lesion_from_seed(
+            pre, maps, regions.seed_lps, parameters.ftv, parameters.lesion, regions.omit, progress=progress
+        )
+    else:
+        ftv = functional_tumor_volume(pre, maps, regions.voi, parameters.ftv, regions.omit)
+        found = lesion_from_ftv(ftv, exam.geometry, regions.voi, parameters.ftv, parameters.lesion, regions.seed_lps)
+    if regions.added is not None or regions.removed is not None:
+        pe_first_post = first_post_enhancement(exam.signal)
+        found = lesion_with_edits(found, exam.geometry, pe_first_post, parameters.ftv, regions.added, regions.removed)
+    _check_size(found.n_voxels, "found by the FTV rule", parameters)
+    return found
 
 
 def _check_size(n_voxels: int, source: str, parameters: ImagingParameters) -> None:
@@ -183,26 +228,41 @@ def _check_signal(exam: DceExam, lesion: Lesion) -> None:
         )
 
 
+def _ring_limits(regions: DrawnRegions, body: np.ndarray, parameters: ImagingParameters):
+    limits = [("air outside the body", body)] if parameters.clip_ring else []
+    if regions.other_lesions is not None:
+        limits.append(("other lesions", ~regions.other_lesions.mask))
+    return limits
+
+
 def _nan_fractions(maps: KineticMaps, lesion: np.ndarray) -> dict[str, float]:
     return {name: float(np.mean(~np.isfinite(array[lesion]))) for name, array in maps.items()}
 
 
-def _warnings(exam, voi, lesion, habitats, ring, nan_fractions):
+def _warnings(exam, regions: DrawnRegions, lesion, habitats, ring, nan_fractions):
     yield from exam.timing.notes
-    if voi is not None:
-        yield from voi.notes
-    yield from lesion.notes
-    yield (
-        "Habitats were found within this lesion alone (per_tumour): three labels always result, and their volumes "
-        "are not comparable between patients."
-    )
-    if not habitats.monotone:
+    if not exam.timing.known:
         yield (
-            "Not all four kinetic maps rise from the poor to the high habitat; the order follows their mean z-score."
+            "The times of the phases are not known: slopes per minute are missing, early and late are the first and "
+            "last post-contrast phase unless chosen."
         )
+    for name, region in regions.named():
+        if name != "lesion":  # its notes are the lesion's own
+            yield from region.notes
+    yield from lesion.notes
+    if not habitats.comparable:
+        yield (
+            f"Habitats were found within this lesion alone ({habitats.mode}): all labels always result, and their "
+            "volumes are not comparable between patients."
+        )
+    if not habitats.monotone:
+        yield ("Not all kinetic maps rise from the poor to the high habitat; the order follows their mean z-score.")
+    yield from habitats.notes
     if habitats.n_filled:
         yield f"{habitats.n_filled} lesion voxels with an undefined map took the habitat of their nearest neighbor."
-    undefined = {name: share for name, share in nan_fractions.items() if share > 0}
+    undefined = {
+        n: share for n, share in nan_fractions.items() if share > 0 and (exam.timing.known or n not in TIME_MAPS)
+    }
     if undefined:
         worst = max(undefined, key=undefined.get)
         yield f"{worst.upper()} is undefined in {100 * undefined[worst]:.2g} % of the lesion."

@@ -32,7 +32,7 @@ from .errors import Cancelled, InputError
 from .exam import DceExam, ExamSource, Timing, check_times
 from .geometry import Geometry, bounding_box
 from .habitats import HabitatParameters
-from .lesion import FtvParameters
+from .lesion import FtvParameters, LesionParameters
 from .masks import DrawnRegion, RegionMask, onto_grid
 from .timing import unwrap_midnight
 
@@ -796,6 +796,7 @@ def noted_inputs(results: ExamResults) -> tuple[DceExam, ImagingParameters, dict
         content = json.loads(text.GetText() or "")
         imaging = dict(content["imaging"])
         imaging["ftv"] = FtvParameters(**imaging["ftv"])
+        imaging["lesion"] = LesionParameters(**imaging["lesion"])
         imaging["habitats"] = HabitatParameters(**imaging["habitats"])
         parameters = ImagingParameters(**imaging)
         noted = {role: (str(r["source"]), tuple(map(str, r["notes"]))) for role, r in content["regions"].items()}

@@ -16,6 +16,10 @@ from .terminal_progress import TerminalProgress
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Add the command to the parser of ``iith``."""
+    from SubregionHabitatLib.lesion import LesionParameters
+    from SubregionHabitatLib.lesion_parts import KEEP
+    from SubregionHabitatLib.lesion_points import POINT_SPACES
+
     parser = subparsers.add_parser(
         "analyze",
         help="analyze one exam into a result folder with maps, habitats, features, scores and a report",
@@ -29,8 +33,30 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     regions = parser.add_argument_group("regions (NRRD, NIfTI or DICOM SEG, on any grid)")
     regions.add_argument("--voi", type=Path, metavar="MASK", help="region in which to look for the lesion")
     regions.add_argument("--lesion", type=Path, metavar="MASK", help="the lesion as drawn")
+    regions.add_argument("--box", metavar="X,Y,Z,X,Y,Z", help="VOI as a box between two corners, in mm")
+    regions.add_argument("--seed-point", metavar="X,Y,Z", help="a point at the lesion: its enhancing part is taken")
+    regions.add_argument(
+        "--space", choices=POINT_SPACES, default="lps", help="space of --box and --seed-point (default: lps)"
+    )
+    regions.add_argument("--omit", type=Path, metavar="MASK", help="never part of the functional tumor volume")
+    regions.add_argument("--add", type=Path, metavar="MASK", help="manual edit: added to the lesion that was found")
+    regions.add_argument("--remove", type=Path, metavar="MASK", help="manual edit: removed from the lesion")
+    regions.add_argument("--other-lesions", type=Path, metavar="MASK", help="kept out of the ring")
+    regions.add_argument(
+        "--keep", choices=KEEP, default=KEEP[0], help="enhancing parts that are the lesion (default: largest)"
+    )
+    regions.add_argument(
+        "--min-part", type=float, default=LesionParameters().min_component_mm3, metavar="MM3",
+        help="smallest part kept by --keep all (default %(default)g)",
+    )  # fmt: skip
     phases = parser.add_argument_group("phases")
-    phases.add_argument("--times", metavar="T0,T1,...", help="phase times in seconds, pre-contrast first")
+    phases.add_argument(
+        "--times", metavar="T0,T1,...", help="phase times in seconds, pre-contrast first, or a file of them"
+    )
+    phases.add_argument("--injection", type=float, metavar="S", help="start of injection, seconds from pre-contrast")
+    phases.add_argument(
+        "--no-times", action="store_true", help="accept an exam without times: slopes per minute are then missing"
+    )
     phases.add_argument("--series", metavar="NUMBER[,..]", help="DICOM series to use, by number or UID")
     phases.add_argument("--early", type=int, metavar="N", help="phase taken as early (pre-contrast is 0)")
     phases.add_argument("--late", type=int, metavar="N", help="phase taken as late")
@@ -48,6 +74,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     from IITHModuleLib.feature_engine import ENGINES
     from SubregionHabitatLib.analysis import ImagingParameters
+    from SubregionHabitatLib.habitat_parameters import CHOOSE_K
     from SubregionHabitatLib.interaction import NEIGHBOURHOODS
     from SubregionHabitatLib.kinetics import PEAK_SEARCHES, WOS_MODES
     from SubregionHabitatLib.lesion import BACKGROUND_MODES
@@ -75,13 +102,20 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     )
     method.add_argument("--wos-mode", choices=WOS_MODES, default=standard.wos_mode, help="wash-out slope's unit")
     method.add_argument("--habitats", type=int, default=habitats.k, metavar="K", help="number of habitats")
+    method.add_argument(
+        "--habitat-mode", choices=("per_tumour", "two_level"), default=habitats.mode, help="voxels or supervoxels"
+    )
+    method.add_argument(
+        "--habitat-model", type=Path, metavar="FILE", help="centres fitted on a cohort by `iith habitats`"
+    )
+    method.add_argument("--choose-k", choices=CHOOSE_K, default=habitats.choose_k, help="find K in 2..6 instead")
     method.add_argument("--seed", type=int, default=habitats.seed, metavar="N", help="seed of the clustering")
     method.add_argument("--ring", type=float, default=standard.ring_mm, metavar="MM", help="peritumoral ring")
     method.add_argument(
         "--ring-from", choices=RING_DISTANCES, default=standard.ring_distance_from, help="where its distance starts"
     )
     method.add_argument(
-        "--no-ring-clip", action="store_true", help="keep the part of the ring that lies in air outside the body"
+        "--no-ring-clip", action="store_true", help="keep the part of the ring that lies outside breast and body"
     )
     method.add_argument(
         "--neighbourhood", choices=NEIGHBOURHOODS, default=standard.neighbourhood, help="of the MSI matrix"
@@ -94,6 +128,9 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out. Raises InputError (exit 2) or CaseRefused (exit 3, after the result is written)."""
+    from SubregionHabitatLib.lesion_points import parse_point
+    from SubregionHabitatLib.times_file import read_times
+
     from ..case_pipeline import CaseRequest, raise_if_refused, run_case
 
     request = CaseRequest(
@@ -101,12 +138,22 @@ def run(args: argparse.Namespace) -> int:
         out=args.out,
         voi=args.voi,
         lesion=args.lesion,
-        times_s=parse_times(args.times),
+        box=parse_box(args.box),
+        seed_point=parse_point(args.seed_point, "seed point") if args.seed_point else None,
+        point_space=args.space,
+        omit=args.omit,
+        added=args.add,
+        removed=args.remove,
+        other_lesions=args.other_lesions,
+        times_s=None if args.times is None else read_times(args.times),
+        injection_s=args.injection,
+        allow_no_times=args.no_times,
         series=args.series,
         preset=args.preset,
         engine=args.engine,
         clinical=clinical_values(args),
         models=tuple(args.model) if args.model else None,
+        habitat_model=args.habitat_model,
         imaging=_imaging_parameters(args),
         overwrite=args.overwrite,
         show_identity=args.show_identity,
@@ -121,23 +168,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def parse_times(text: str | None) -> tuple[float, ...] | None:
-    """Seconds from "0,90,180"; raises InputError for anything that is not a list of finite numbers."""
+def parse_box(text: str | None) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Two corners from "x,y,z,x,y,z"; raises InputError for anything else."""
     if text is None:
         return None
     try:
-        times = tuple(float(part) for part in text.replace(";", ",").split(","))
+        values = tuple(float(part) for part in text.replace(";", ",").split(","))
     except ValueError:
-        raise InputError(f"--times {text!r} is not a list of seconds; write for example --times 0,90,180.") from None
-    if not all(math.isfinite(t) for t in times):
-        raise InputError(f"--times {text!r} holds a value that is not a finite number; correct it.")
-    return times
+        values = ()
+    if len(values) != 6 or not all(math.isfinite(v) for v in values):
+        raise InputError(
+            f"--box {text[:80]!r} is not six numbers; write the two corners, for example 10,-20,5,60,30,55."
+        )
+    return values[:3], values[3:]
 
 
 def _imaging_parameters(args: argparse.Namespace):
     from SubregionHabitatLib.analysis import ImagingParameters
     from SubregionHabitatLib.habitats import HabitatParameters
-    from SubregionHabitatLib.lesion import FtvParameters
+    from SubregionHabitatLib.lesion import FtvParameters, LesionParameters
 
     return ImagingParameters(
         early=args.early,
@@ -151,10 +200,11 @@ def _imaging_parameters(args: argparse.Namespace):
             min_neighbours=args.min_neighbours,
             min_ser=args.min_ser,
         ),
-        habitats=HabitatParameters(k=args.habitats, seed=args.seed),
+        lesion=LesionParameters(keep=args.keep, min_component_mm3=args.min_part),
+        habitats=HabitatParameters(k=args.habitats, seed=args.seed, mode=args.habitat_mode, choose_k=args.choose_k),
         ring_mm=args.ring,
         ring_distance_from=args.ring_from,
-        clip_ring_to_body=not args.no_ring_clip,
+        clip_ring=not args.no_ring_clip,
         neighbourhood=args.neighbourhood,
     )
 
@@ -186,4 +236,5 @@ def _score_line(score: dict) -> str:
 
 
 def _times(case: dict) -> str:
-    return ", ".join(f"{phase['time_s']:g}" for phase in case["exam"]["phases"])
+    times = [phase["time_s"] for phase in case["exam"]["phases"]]
+    return "unknown times" if None in times else ", ".join(f"{t:g}" for t in times)

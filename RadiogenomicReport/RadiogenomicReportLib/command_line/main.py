@@ -12,9 +12,16 @@ import traceback
 from SubregionHabitatLib import __version__
 from SubregionHabitatLib.errors import Cancelled, CaseRefused, InputError
 
-from . import analyze, models, score, simulate, train
+from . import analyze, habitats, models, score, simulate, train
 
-COMMANDS = {"analyze": analyze, "score": score, "models": models, "train": train, "simulate": simulate}
+COMMANDS = {
+    "analyze": analyze,
+    "habitats": habitats,
+    "score": score,
+    "models": models,
+    "train": train,
+    "simulate": simulate,
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
