@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import numpy as np
 import pytest
@@ -254,3 +255,21 @@ def test_one_file_reports_progress_and_can_be_cancelled(small, tmp_path):
 
     with pytest.raises(Cancelled):
         read_exam([write_nrrd(tmp_path / "dce.nrrd", small)], times_s=TIMES, progress=Stop())
+
+
+def test_the_documented_forms_name_tests_that_exist():
+    from support.data import REPOSITORY
+
+    text = (REPOSITORY / "docs" / "reading.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \d+ \|.*$", text, re.MULTILINE)
+    assert len(rows) >= 20
+    sources = {path.name: path.read_text(encoding="utf-8") for path in (REPOSITORY / "Testing").glob("test_*.py")}
+    current = ""
+    for row in rows:
+        named = re.findall(r"`(test_\w+(?:\.py)?)`", row)
+        for name in named:
+            if name.endswith(".py"):
+                current = name
+            else:
+                assert f"def {name}(" in sources[current], f"{name} is not in {current}"
+        assert named or "`read_times`" in row, row

@@ -36,7 +36,7 @@ class DynamicSet:
         return Stack(self.phases[0].frames, self.phases[0].series_uid)
 
     @property
-    def centre_x_mm(self) -> float:
+    def center_x_mm(self) -> float:
         """LPS x of the volume's centre: positive on the patient's left."""
         return float(self.geometry.lps_of((np.array([self.geometry.shape]) - 1) / 2)[0, 0])
 
@@ -159,8 +159,8 @@ def _picked(viable: list[DynamicSet], pick: str, scan: FolderScan) -> DynamicSet
 
 def _side(one: DynamicSet, viable: list[DynamicSet]) -> str:
     """ "left" or "right" where the exams lie on both sides of the midline, else ""."""
-    middle = 0.5 * (min(s.centre_x_mm for s in viable) + max(s.centre_x_mm for s in viable))
-    distance = one.centre_x_mm - middle
+    middle = 0.5 * (min(s.center_x_mm for s in viable) + max(s.center_x_mm for s in viable))
+    distance = one.center_x_mm - middle
     if abs(distance) < SIDE_MM:
         return ""
     return "left" if distance > 0 else "right"

@@ -10,7 +10,7 @@ import pydicom
 from pydicom.misc import is_dicom
 
 from .dicom_frames import Frame
-from .dicom_header import StoredPixels
+from .dicom_header import DEFLATED, NATIVE_SYNTAXES, StoredPixels
 from .errors import InputError
 
 # A frame and the (rows, columns) float32 plane that takes its signal.
@@ -52,7 +52,7 @@ def _native_frames(path: Path, frames: list[Frame]) -> Iterator[np.ndarray]:
 def _decoded_frames(path: Path, frames: list[Frame]) -> Iterator[np.ndarray]:
     """Frames that pydicom decodes: compressed, deflated, or without preamble."""
     syntax = pydicom.uid.UID(frames[0].pixels.syntax)
-    if syntax.is_compressed and not _has_decoder(syntax):
+    if syntax not in (*NATIVE_SYNTAXES, DEFLATED) and not _has_decoder(syntax):
         raise InputError(
             f"{path.name} is compressed as {syntax.name}, which cannot be decoded here; decompress the series first "
             "(for example with gdcmconv --raw or dcmdjpeg), or install a pydicom decoder for it."
@@ -89,7 +89,7 @@ def _has_decoder(syntax: pydicom.uid.UID) -> bool:
 
         try:
             return get_decoder(syntax).is_available
-        except NotImplementedError:
+        except (NotImplementedError, ValueError):  # a syntax that pydicom does not know, or no syntax at all
             return False
     handlers = pydicom.config.pixel_data_handlers
     return any(h.is_available() and h.supports_transfer_syntax(syntax) for h in handlers)
