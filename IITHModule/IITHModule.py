@@ -40,7 +40,7 @@ class IITHModuleParameterNode:
 
     segmentation: vtkMRMLSegmentationNode
     extractFeatures: bool = True
-    preset: Annotated[str, Choice(["mr_default", "ibsi_fbn", "captk"])] = "mr_default"
+    preset: Annotated[str, Choice(["mr_default", "ibsi_fbn", "captk", "wang", "zhou"])] = "mr_default"
     engine: Annotated[str, Choice(["native", "pyradiomics"])] = "native"
     hr: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
     her2: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"

@@ -88,5 +88,5 @@ class PyRadiomicsEngine:
         for name in classes:
             extractor.enableFeatureClassByName(name)
         with np.errstate(all="ignore"):
-            found = extractor.execute(to_sitk(image.astype(np.float32), geometry), to_sitk(mask, geometry))
+            found = extractor.execute(to_sitk(image, geometry), to_sitk(mask, geometry))
         return {str(name): float(np.asarray(value)) for name, value in found.items()}

@@ -27,19 +27,30 @@ _IMAGE_UNIT = {
 _SQUARED = {"Energy", "Variance"}
 
 
+# Their values are on a scale of their own.
+_UNITLESS_IMAGES = {"logarithm", "exponential", "lbp-2D"}
+
+
 def unit_of(feature: str, image_unit: str) -> str:
-    """Unit of "original_<family>_<name>" on an image of ``image_unit``; "1" for pure numbers."""
-    _, family, name = feature.split("_", 2)
+    """Unit of "<image type>_<family>_<name>" on an image of ``image_unit``; "1" for pure numbers."""
+    image_type, family, name = feature.split("_", 2)
     if family == "shape":
         return _SHAPE.get(name, "1")
     if family != "firstorder":
         return "bit" if name.endswith("Entropy") else "1"
     if name == "Entropy":
         return "bit"
-    if image_unit == "1":
+    unit = _filtered_unit(image_type, image_unit)
+    if unit == "1":
         return "mm3" if name == "TotalEnergy" else "1"
     if name in _IMAGE_UNIT:
-        return image_unit
+        return unit
     if name in _SQUARED:
-        return f"({image_unit})^2"
-    return f"({image_unit})^2 mm3" if name == "TotalEnergy" else "1"
+        return f"({unit})^2"
+    return f"({unit})^2 mm3" if name == "TotalEnergy" else "1"
+
+
+def _filtered_unit(image_type: str, image_unit: str) -> str:
+    if image_type in _UNITLESS_IMAGES:
+        return "1"
+    return f"{image_unit}/mm" if image_type == "gradient" else image_unit

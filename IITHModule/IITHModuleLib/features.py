@@ -1,34 +1,32 @@
-"""Radiomic features of every region on every phase and every kinetic map, as one long table."""
+"""Radiomic features of every region on every phase and kinetic map, filtered or not, as one long table."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
-from scipy import ndimage
 
 from SubregionHabitatLib.exam import DceExam
-from SubregionHabitatLib.geometry import Geometry, bounding_box, margin_voxels
+from SubregionHabitatLib.geometry import Geometry
 from SubregionHabitatLib.kinetics import KineticMaps
 from SubregionHabitatLib.progress import Progress, Silent
-from SubregionHabitatLib.volume_io import geometry_of, to_sitk
 
-from .feature_engine import FeatureEngine, make_engine
+from .feature_engine import ENGINES, FeatureEngine, make_engine
+from .feature_images import SourceImage, WorkingGrid, prepare_image, working_grid
+from .feature_tasks import Found, region_reason, run_tasks, tasks_of, with_reasons
 from .feature_units import unit_of
+from .native.image_filters import image_type_groups
 from .presets import ImageSettings, Preset
 
 COLUMNS = ("region", "image", "feature", "value", "unit", "reason")
 # Image column of features that depend on the region alone.
 MASK_IMAGE = "mask"
-# Room around the regions that the B-spline interpolation needs to be free of edge effects.
-MARGIN_MM = 10.0
-_INTERPOLATORS = {"linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline, "nearest": sitk.sitkNearestNeighbor}
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,12 @@ class FeatureTable:
     engine_version: str
 
     def value(self, region: str, image: str, feature: str) -> float | None:
-        for row in self.rows:
-            if (row.region, row.image, row.feature) == (region, image, feature):
-                return row.value
-        raise KeyError((region, image, feature))
+        """The value, None where it is missing; raises KeyError for what is not in the table."""
+        return self._values[region, image, feature]
+
+    @cached_property
+    def _values(self) -> dict[tuple[str, str, str], float | None]:
+        return {(row.region, row.image, row.feature): row.value for row in self.rows}
 
     def n_missing(self) -> int:
         return sum(row.value is None for row in self.rows)
@@ -76,163 +76,106 @@ class FeatureTable:
         path.write_text(self.to_csv(), encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class PreparedImage:
-    """An image and the region masks on the grid on which features are computed."""
-
-    name: str
-    image: np.ndarray
-    defined: np.ndarray
-    geometry: Geometry
-    settings: ImageSettings
-
-
 def extract_features(
     exam: DceExam,
     maps: KineticMaps,
     regions: Mapping[str, np.ndarray],
     preset: Preset,
-    engine: FeatureEngine | str = "pyradiomics",
+    engine: FeatureEngine | str = ENGINES[0],
     reference: np.ndarray | None = None,
     progress: Progress | None = None,
+    n_jobs: int = 1,
 ) -> FeatureTable:
     """Features of each region (name -> mask (Z, Y, X) bool) on each phase ("phase0", ...) and each of the five maps.
 
-    reference: mask (Z, Y, X) whose mean and SD normalise the phases (the whole image when None).
+    On the image types of the preset, each filtered once for all regions. reference: mask (Z, Y, X) whose mean and SD
+    normalise the phases (the whole image when None). n_jobs: processes that share the work; more than 1 must not be
+    asked for inside Slicer, and the engine must then be one of ENGINES.
     A region with fewer than ``preset.min_voxels`` voxels on the working grid, or without spread, yields missing values
-    with the reason.
+    with the reason. Raises InputError where the engine or a filter lacks its package; Cancelled from ``progress``.
     """
     engine = make_engine(engine) if isinstance(engine, str) else engine
     progress = progress or Silent()
-    union = np.logical_or.reduce(list(regions.values()))
-    box = bounding_box(union, margin_voxels(MARGIN_MM, exam.geometry))
-    crop = exam.geometry.crop(box)
-    sources = [(f"phase{t}", exam.signal[t], preset.phases) for t in range(exam.n_phases)]
-    sources += [(name, array, preset.maps) for name, array in maps.items()]
-    masks: dict[float | None, dict[str, np.ndarray]] = {}
-    rows: list[FeatureRow] = []
-    phase_unit = f"z x {preset.phases.scale:g}" if preset.phases.normalize else "signal"
-    units = dict.fromkeys((f"phase{t}" for t in range(exam.n_phases)), phase_unit) | maps.units()
-    for settings in (preset.phases, preset.maps):
-        if settings.resample_mm not in masks:
-            grid = _grid(crop, settings.resample_mm)
-            masks[settings.resample_mm] = {
-                name: _resample_mask(mask[box], crop, grid) for name, mask in regions.items()
-            }
-    shape_spacing = preset.phases.resample_mm
     progress.step(0.0, "shape features")
-    for region, mask in masks[shape_spacing].items():
-        rows += _shape_rows(engine, region, mask, _grid(crop, shape_spacing), preset)
-    for index, (name, array, settings) in enumerate(sources):
-        progress.step((index + 1) / (len(sources) + 1), f"features on {name}")
-        prepared = _prepare(name, array, box, crop, settings, reference)
-        for region, mask in masks[settings.resample_mm].items():
-            rows += _image_rows(engine, region, mask & prepared.defined, prepared, preset, units[name])
+    rows = shape_rows(exam.geometry, regions, preset.phases, preset.min_voxels, engine)
+    sources = _sources(exam, maps, preset)
+    rows += image_rows(sources, exam.geometry, regions, preset.min_voxels, engine, reference, progress, n_jobs)
     return FeatureTable(tuple(rows), preset.name, preset.digest, engine.name, engine.version())
 
 
-def _shape_rows(engine, region, mask, geometry, preset) -> list[FeatureRow]:
-    reason = _too_small(mask, preset.min_voxels)
-    if reason:
-        return [FeatureRow(region, MASK_IMAGE, name, None, unit_of(name, ""), reason) for name in SHAPE_NAMES]
-    return _rows(region, MASK_IMAGE, engine.shape_features(mask, geometry), "")
-
-
-def _image_rows(engine, region, mask, prepared, preset, unit) -> list[FeatureRow]:
-    reason = _too_small(mask, preset.min_voxels)
-    if not reason:
-        values = prepared.image[mask]
-        if values.max() - values.min() <= 1e-9 * max(abs(float(values.max())), 1e-30):
-            reason = "the image does not vary inside the region"
-    if reason:
-        return [FeatureRow(region, prepared.name, name, None, unit_of(name, unit), reason) for name in IMAGE_NAMES]
-    s = prepared.settings
-    found = engine.image_features(
-        prepared.image, mask, prepared.geometry, s.bin_width, s.bin_count, s.voxel_array_shift
-    )
-    return _rows(region, prepared.name, found, unit)
-
-
-def _rows(region: str, image: str, found: Mapping[str, float], unit: str) -> list[FeatureRow]:
+def shape_rows(
+    geometry: Geometry,
+    regions: Mapping[str, np.ndarray],
+    settings: ImageSettings,
+    min_voxels: int,
+    engine: FeatureEngine,
+) -> list[FeatureRow]:
+    """Shape features of each region on the working grid of ``settings``."""
+    grid = working_grid(geometry, regions, [settings])
     rows = []
-    for name, value in found.items():
-        finite = math.isfinite(value)
-        reason = "" if finite else "undefined for this region's gray levels"
-        rows.append(FeatureRow(region, image, name, value if finite else None, unit_of(name, unit), reason))
+    for region, mask in grid.masks.items():
+        reason = region_reason(mask, min_voxels)
+        if reason:
+            found = [(name, None, reason) for name in SHAPE_NAMES]
+        else:
+            found = with_reasons(engine.shape_features(mask, grid.geometry))
+        rows += [FeatureRow(region, MASK_IMAGE, name, value, unit_of(name, ""), why) for name, value, why in found]
     return rows
 
 
-def _too_small(mask: np.ndarray, min_voxels: int) -> str:
-    n = int(mask.sum())
-    if n == 0:
-        return "the region is empty"
-    return f"the region has {n} voxels, fewer than {min_voxels}" if n < min_voxels else ""
+def image_rows(
+    sources: Sequence[SourceImage],
+    geometry: Geometry,
+    regions: Mapping[str, np.ndarray],
+    min_voxels: int,
+    engine: FeatureEngine,
+    reference: np.ndarray | None = None,
+    progress: Progress | None = None,
+    n_jobs: int = 1,
+) -> list[FeatureRow]:
+    """First-order and texture features of any images on one grid, in all regions; arguments as ``extract_features``."""
+    grids = _grids(geometry, regions, sources)
+    found = _found(sources, grids, min_voxels, engine, reference, progress or Silent(), n_jobs)
+    return [
+        FeatureRow(region, source.name, name, value, unit_of(name, source.unit), reason)
+        for source in sources
+        for image_type in source.settings.image_types
+        for region in regions
+        for name, value, reason in found[source.name, image_type, region]
+    ]
 
 
-def _prepare(name, array, box, crop, settings: ImageSettings, reference) -> PreparedImage:
-    """Normalise, fill undefined voxels from their nearest neighbour, crop and resample one image."""
-    patch = array[box].astype(np.float64)
-    defined = np.isfinite(patch)
-    if name in settings.clip_range:
-        patch = np.clip(patch, *settings.clip_range[name])
-    if settings.normalize:
-        inside = array[reference] if reference is not None and reference.any() else array.ravel()
-        mean, sd = float(np.mean(inside, dtype=np.float64)), float(np.std(inside, dtype=np.float64))
-        patch = (patch - mean) / (sd or 1.0)
-        if settings.clip_sd is not None:
-            patch = np.clip(patch, -settings.clip_sd, settings.clip_sd)
-        patch *= settings.scale
-    if not defined.all() and defined.any():
-        nearest = ndimage.distance_transform_edt(
-            ~defined, sampling=crop.spacing_zyx, return_distances=False, return_indices=True
-        )
-        patch = patch[tuple(nearest)]
-    grid = _grid(crop, settings.resample_mm)
-    if settings.resample_mm is None:
-        return PreparedImage(name, patch, defined, crop, settings)
-    image = sitk.Resample(
-        to_sitk(patch, crop),
-        _blank(grid),
-        sitk.Transform(),
-        _INTERPOLATORS[settings.interpolator],
-        0.0,
-        sitk.sitkFloat64,
-    )
-    return PreparedImage(name, sitk.GetArrayFromImage(image), _resample_mask(defined, crop, grid), grid, settings)
+def _sources(exam: DceExam, maps: KineticMaps, preset: Preset) -> list[SourceImage]:
+    phase_unit = f"z x {preset.phases.scale:g}" if preset.phases.normalize else "signal"
+    units = maps.units()
+    phases = [SourceImage(f"phase{t}", exam.signal[t], phase_unit, preset.phases) for t in range(exam.n_phases)]
+    return phases + [SourceImage(name, array, units[name], preset.maps) for name, array in maps.items()]
 
 
-def _grid(crop: Geometry, spacing_mm: float | None) -> Geometry:
-    """The isotropic grid that covers the outer faces of ``crop``, or ``crop`` itself for None."""
-    if spacing_mm is None:
-        return crop
-    old = np.asarray(crop.spacing_mm)
-    size = np.maximum(1, np.ceil(np.asarray(crop.shape[::-1]) * old / spacing_mm - 1e-6)).astype(int)
-    first = (spacing_mm / old - 1.0) / 2.0  # index, in old voxels, of the new first voxel's centre
-    origin = crop.lps_of(first[::-1][None])[0]
-    return Geometry(
-        shape=tuple(int(n) for n in size[::-1]),
-        spacing_mm=(spacing_mm,) * 3,
-        origin_mm=tuple(float(v) for v in origin),
-        direction=crop.direction,
-    )
+def _grids(geometry: Geometry, regions, sources: Sequence[SourceImage]) -> dict[float | None, WorkingGrid]:
+    """Spacing -> grid; images of one spacing share theirs."""
+    by_spacing: dict[float | None, list[ImageSettings]] = {}
+    for source in sources:
+        by_spacing.setdefault(source.settings.resample_mm, []).append(source.settings)
+    return {spacing: working_grid(geometry, regions, group) for spacing, group in by_spacing.items()}
 
 
-def _blank(geometry: Geometry) -> sitk.Image:
-    image = sitk.Image([int(n) for n in geometry.shape[::-1]], sitk.sitkUInt8)
-    image.SetSpacing(geometry.spacing_mm)
-    image.SetOrigin(geometry.origin_mm)
-    image.SetDirection(geometry.direction)
-    return image
+def _found(sources, grids, min_voxels, engine, reference, progress, n_jobs) -> dict[tuple[str, str, str], Found]:
+    """(image, image type, region) -> features."""
+    n_tasks = sum(len(image_type_groups(s.settings.image_types)) for s in sources)
+    found: dict[tuple[str, str, str], Found] = {}
 
+    def tasks():
+        for source in sources:
+            grid = grids[source.settings.resample_mm]
+            yield from tasks_of(prepare_image(source, grid, reference), grid.masks, min_voxels)
 
-def _resample_mask(mask: np.ndarray, crop: Geometry, grid: Geometry) -> np.ndarray:
-    if grid is crop or grid == crop:
-        return mask
-    moved = sitk.Resample(
-        to_sitk(mask, crop), _blank(grid), sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8
-    )
-    assert geometry_of(moved).shape == grid.shape
-    return sitk.GetArrayFromImage(moved) > 0
+    with closing(run_tasks(tasks(), engine, IMAGE_NAMES, min(n_jobs, n_tasks))) as results:
+        for n_done, (task, values) in enumerate(results, start=1):
+            name = task.prepared.name
+            found.update({(name, *key): value for key, value in values.items()})
+            progress.step(n_done / n_tasks, f"features on {name}")
+    return found
 
 
 def _names(text: str) -> tuple[str, ...]:

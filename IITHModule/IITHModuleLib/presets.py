@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from SubregionHabitatLib.errors import InputError
 
+from .native.image_filters import expand_image_types
 from .resources import resource_path
 
 SCHEMA = "iith-preset/1"
@@ -25,7 +26,8 @@ class ImageSettings:
 
     normalize: z-score by mean and SD inside the reference mask, times ``scale``, clipped at ``clip_sd`` SDs;
     resample_mm: isotropic spacing, None keeps the exam's grid; bin_width in image units, or bin_count: exactly one;
-    voxel_array_shift: added before energy features; clip_range: values pulled in first (SER: 0..3), by map name.
+    voxel_array_shift: added before energy features; clip_range: values pulled in first (SER: 0..3), by map name;
+    image_types: the images features are computed on, the original and filtered ones, by their column names.
     """
 
     normalize: bool
@@ -37,6 +39,7 @@ class ImageSettings:
     bin_count: int | None
     voxel_array_shift: float
     clip_range: dict[str, tuple[float, float]]
+    image_types: tuple[str, ...] = ("original",)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,13 @@ def _settings(data: dict) -> ImageSettings:
         bin_count=None if data.get("bin_count") is None else int(data["bin_count"]),
         voxel_array_shift=float(data.get("voxel_array_shift", 0.0)),
         clip_range={k: (float(v[0]), float(v[1])) for k, v in data.get("clip_range", {}).items()},
+        image_types=expand_image_types([str(name) for name in data.get("image_types", ["original"])]),
     )
+    extra = set(data) - {f.name for f in fields(ImageSettings)}
+    if extra:
+        raise ValueError(f"unknown keys {sorted(extra)}")
+    if not settings.image_types:
+        raise ValueError("image_types is empty; list at least original")
     if (settings.bin_width is None) == (settings.bin_count is None):
         raise ValueError("give bin_width or bin_count, exactly one of them")
     if settings.interpolator not in INTERPOLATORS:

@@ -15,7 +15,12 @@ from SubregionHabitatLib.volume_io import to_sitk
 
 
 def pyradiomics_features(
-    image: np.ndarray, mask: np.ndarray, geometry: Geometry, image_types: dict | None = None, **settings
+    image: np.ndarray,
+    mask: np.ndarray,
+    geometry: Geometry,
+    image_types: dict | None = None,
+    shape: bool = True,
+    **settings,
 ) -> dict[str, float]:
     """Every feature of ``image`` (Z, Y, X) in ``mask`` by PyRadiomics; image_types: its name -> its own settings."""
     radiomics = pytest.importorskip("radiomics", reason="PyRadiomics, the reference, is not installed")
@@ -28,6 +33,7 @@ def pyradiomics_features(
     if image_types is not None:
         extractor.disableAllImageTypes()
         extractor.enableImageTypes(**image_types)
+    extractor.enableFeatureClassByName("shape", shape)
     itk_image, itk_mask = to_sitk(image, geometry), to_sitk(mask, geometry)
     assert itk_image.GetPixelID() == (sitk.sitkFloat32 if image.dtype == np.float32 else sitk.sitkFloat64)
     with np.errstate(all="ignore"), warnings.catch_warnings():

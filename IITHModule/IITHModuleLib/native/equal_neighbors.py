@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .gray_levels import GrayLevels
 from .region_layout import DIRECTIONS, RegionLayout
 
 
-def dense_levels(layout: RegionLayout, levels: GrayLevels) -> np.ndarray:
-    """The flattened padded box with level index + 1 inside the region and 0 outside, in the smallest type."""
-    kind = np.uint8 if levels.n_levels < 255 else np.uint16 if levels.n_levels < 65535 else np.int32
-    dense = np.zeros(int(np.prod(layout.padded_shape)), dtype=kind)
-    dense[layout.flat] = levels.index + 1
-    return dense
+@dataclass(frozen=True)
+class EqualNeighbors:
+    """For each direction and each voxel (n,): its neighbor lies in the region and shares its level.
+
+    ahead: in the direction itself; n_equal: how many of all 26 neighbors do.
+    """
+
+    ahead: dict[tuple[int, int, int], np.ndarray]
+    n_equal: np.ndarray
 
 
-def equal_neighbors(layout: RegionLayout, levels: GrayLevels) -> dict[tuple[int, int, int], np.ndarray]:
-    """For each direction, over the flattened padded box: the voxel and its neighbor lie inside and share a level."""
-    dense = dense_levels(layout, levels)
-    found = {}
+def equal_neighbors(layout: RegionLayout, levels: GrayLevels) -> EqualNeighbors:
+    """Compare every voxel with its 26 neighbors."""
+    # outside the region 0, inside 1 and more
+    own = levels.index + levels.index.dtype.type(1)
+    dense = layout.dense(own)
+    ahead = {}
+    n_equal = np.zeros(layout.n_voxels, dtype=np.uint8)
     for direction in DIRECTIONS:
         shift = layout.shift(direction)
-        equal = np.zeros(dense.size, dtype=bool)
-        np.equal(dense[:-shift], dense[shift:], out=equal[:-shift])
-        # outside the region every element holds 0, so pairs of zeros are equal too
-        equal &= layout.inside
-        found[direction] = equal
-    return found
+        ahead[direction] = dense.take(layout.flat + shift) == own
+        n_equal += ahead[direction]
+        n_equal += dense.take(layout.flat - shift) == own
+    return EqualNeighbors(ahead, n_equal)

@@ -22,7 +22,7 @@ def first_order_features(
     mean = x.mean()
     centred = x - mean
     middle = x[(x - p10 >= 0) & (x - p90 <= 0)]
-    m2, m3, m4 = ((centred**order).mean() for order in (2, 3, 4))
+    m2, m3, m4 = _moments(centred)
     spread = m2 if m2 != 0 else 1.0
     energy = ((x + shift) ** 2).sum()
     share = levels.counts / float(levels.counts.sum())
@@ -46,3 +46,12 @@ def first_order_features(
         "Uniformity": (share**2).sum(),
         "Variance": np.std(x) ** 2,
     }
+
+
+def _moments(centred: np.ndarray) -> tuple[float, float, float]:
+    """Second, third and fourth moment. A third one that nearly cancels is summed from powers, as PyRadiomics does."""
+    squared = centred**2
+    m2, m3, m4 = squared.mean(), (squared * centred).mean(), (squared * squared).mean()
+    if abs(m3) < 1e-4 * m2**1.5:
+        m3 = (centred**3).mean()
+    return m2, m3, m4

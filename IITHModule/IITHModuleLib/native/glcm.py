@@ -27,8 +27,8 @@ def cooccurrence(layout: RegionLayout, levels: GrayLevels) -> np.ndarray:
     found = []
     for lines in layout.lines:
         if lines.has_pairs:
-            along = levels.index[lines.order]
-            pair = along[:-1] * m + along[1:]
+            along = levels.index.take(lines.order)
+            pair = along[:-1].astype(np.intp) * m + along[1:]
             pair[lines.breaks] = m * m
             counts = np.bincount(pair, minlength=m * m + 1)[: m * m].reshape(m, m)
             found.append(counts + counts.T)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from .equal_neighbors import EqualNeighbors
 from .gray_levels import GrayLevels
 from .region_layout import RegionLayout
 from .size_statistics import size_statistics, table_of
@@ -26,16 +25,8 @@ _NAMES = {
 }
 
 
-def gldm_features(layout: RegionLayout, levels: GrayLevels, equal: dict) -> dict[str, float]:
-    """A voxel's dependence is 1 plus the number of its 26 neighbors in the region that share its level.
-
-    equal: as ``equal_neighbors`` gives it.
-    """
-    dependence = np.ones(layout.inside.size, dtype=np.uint8)
-    for direction, same in equal.items():
-        shift = layout.shift(direction)
-        dependence += same.view(np.uint8)
-        dependence[shift:] += same[:-shift].view(np.uint8)
-    counts, sizes = table_of(levels.index, dependence[layout.flat].astype(np.intp), levels.n_levels)
+def gldm_features(layout: RegionLayout, levels: GrayLevels, equal: EqualNeighbors) -> dict[str, float]:
+    """A voxel's dependence is 1 plus the number of its 26 neighbors in the region that share its level."""
+    counts, sizes = table_of(levels.index, equal.n_equal + 1, levels.n_levels)
     numbers = size_statistics(counts, levels.values, sizes)
     return {name: float(numbers[key]) for name, key in _NAMES.items()}

@@ -29,7 +29,7 @@ _NAMES = {
 
 def runs(lines: Lines, levels: GrayLevels) -> tuple[np.ndarray, np.ndarray]:
     """Level index and length of every run of neighboring voxels of one level along the lines."""
-    along = levels.index[lines.order]
+    along = levels.index.take(lines.order)
     ends = along[1:] != along[:-1]
     ends[lines.breaks] = True
     last = np.append(np.flatnonzero(ends), len(along) - 1)

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from .equal_neighbors import EqualNeighbors
 from .gray_levels import GrayLevels
 from .region_layout import RegionLayout
 from .size_statistics import size_statistics, table_of
@@ -29,13 +30,13 @@ _NAMES = {
 }
 
 
-def zones(layout: RegionLayout, levels: GrayLevels, equal: dict) -> tuple[np.ndarray, np.ndarray]:
+def zones(layout: RegionLayout, levels: GrayLevels, equal: EqualNeighbors) -> tuple[np.ndarray, np.ndarray]:
     """Level index and number of voxels of every 26-connected zone of one level.
 
     The runs along x are the nodes of a graph; two runs are joined where voxels of theirs are equal neighbors.
     """
-    starts = _run_starts(layout, equal)
-    run = np.cumsum(starts) - 1
+    starts = np.append(True, ~equal.ahead[0, 0, 1][:-1])
+    run = np.cumsum(starts, dtype=np.int32) - np.int32(1)
     lengths = np.bincount(run)
     first, second = _joined_runs(layout, equal, run)
     n = len(lengths)
@@ -47,32 +48,25 @@ def zones(layout: RegionLayout, levels: GrayLevels, equal: dict) -> tuple[np.nda
     return level, sizes
 
 
-def _run_starts(layout: RegionLayout, equal: dict) -> np.ndarray:
-    """For each voxel: its neighbor before it along x does not share its level."""
-    return ~equal[0, 0, 1][layout.flat - 1]
-
-
-def _joined_runs(layout: RegionLayout, equal: dict, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _joined_runs(layout: RegionLayout, equal: EqualNeighbors, run: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of runs that touch. Contacts that follow from others are left out, which keeps smooth images quick."""
-    along_x = equal[0, 0, 1]
+    ahead = equal.ahead
+    along_x = ahead[0, 0, 1]
     first, second = [], []
-    for straight in ((1, 1, 0), (1, 0, 0), (1, -1, 0), (0, 1, 0)):
-        dz, dy, _ = straight
-        facing = equal[straight]
-        contacts = {straight: facing.copy()}
+    for dz, dy in ((1, 1), (1, 0), (1, -1), (0, 1)):
+        facing = ahead[dz, dy, 0]
+        contacts = {0: facing.copy(), 1: ahead[dz, dy, 1] & ~facing, -1: ahead[dz, dy, -1] & ~facing}
         # the voxel before it along the same run faces the same other run
-        contacts[straight][1:] &= ~(facing[:-1] & along_x[:-1])
-        contacts[dz, dy, 1] = equal[dz, dy, 1] & ~facing
-        contacts[dz, dy, -1] = equal[dz, dy, -1] & ~facing
-        for direction, joined in contacts.items():
-            place = np.flatnonzero(joined)
-            first.append(layout.ordinal[place])
-            second.append(layout.ordinal[place + layout.shift(direction)])
-    return run[np.concatenate(first)], run[np.concatenate(second)]
+        contacts[0][1:] &= ~(facing[:-1] & along_x[:-1])
+        for dx, joined in contacts.items():
+            voxel = np.flatnonzero(joined)
+            first.append(run[voxel])
+            second.append(run[layout.ordinal[layout.flat[voxel] + layout.shift((dz, dy, dx))]])
+    return np.concatenate(first), np.concatenate(second)
 
 
-def glszm_features(layout: RegionLayout, levels: GrayLevels, equal: dict) -> dict[str, float]:
-    """Features of the zones; ``equal``: as ``equal_neighbors`` gives it."""
+def glszm_features(layout: RegionLayout, levels: GrayLevels, equal: EqualNeighbors) -> dict[str, float]:
+    """Features of the zones of one level."""
     counts, sizes = table_of(*zones(layout, levels, equal), levels.n_levels)
     numbers = size_statistics(counts, levels.values, sizes)
     found = {name: float(numbers[key]) for name, key in _NAMES.items()}

@@ -11,7 +11,8 @@ import numpy as np
 class GrayLevels:
     """The discretised voxels of a region, in C order of the voxels.
 
-    index: for each voxel the position of its level in ``values`` (intp, 0..m-1); values: the m levels that occur,
+    index: for each voxel the position of its level in ``values`` (0..m-1, in the smallest
+    type that also holds m); values: the m levels that occur,
     ascending, counted from 1 as in PyRadiomics; counts: voxels per level.
     """
 
@@ -49,7 +50,7 @@ def discretise(values: np.ndarray, bin_width: float | None, bin_count: int | Non
     levels = np.searchsorted(bin_edges(values, bin_width, bin_count), values, side="right")
     counts = np.bincount(levels)
     present = np.flatnonzero(counts)
-    position = np.zeros(len(counts), dtype=np.intp)
+    position = np.zeros(len(counts), dtype=np.min_scalar_type(len(present)))
     position[present] = np.arange(len(present))
     return GrayLevels(position[levels], present, counts[present])
 

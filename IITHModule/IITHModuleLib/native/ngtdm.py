@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .gray_levels import GrayLevels
-from .region_layout import RegionLayout, box_sum
+from .region_layout import RegionLayout
 
 # PyRadiomics' value where no voxel differs from its neighbors.
 COARSENESS_OF_FLAT = 1e6
@@ -16,10 +16,9 @@ def level_differences(layout: RegionLayout, levels: GrayLevels) -> np.ndarray:
 
     A voxel without neighbors adds 0 but counts as a voxel, as in PyRadiomics.
     """
-    dense = np.zeros(layout.inside.size, dtype=np.int32)
     own = levels.values[levels.index]
-    dense[layout.flat] = own
-    around = box_sum(dense.reshape(layout.padded_shape)).ravel()[layout.flat] - own
+    small = 27 * levels.highest < np.iinfo(np.int16).max
+    around = layout.sum_around(own.astype(np.int16 if small else np.int64)) - own
     n = layout.n_neighbors
     difference = np.abs(own - around / np.maximum(n, 1))
     difference[n == 0] = 0

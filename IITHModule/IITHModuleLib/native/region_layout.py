@@ -34,14 +34,16 @@ class Lines:
 class RegionLayout:
     """Positions of a region's voxels, in C order.
 
-    box: (z, y, x) slices around the region; flat: index of each voxel in the box flattened after padding it with one
-    voxel of background on every side; padded_shape: shape of that padded box; lines: one per direction.
+    mask: the region cropped to it; flat: index of each voxel in that crop, flattened after padding it with one voxel
+    of background on every side; padded_shape: shape of the padded crop; places: index of each voxel in the flattened
+    image; lines: one per direction.
     """
 
-    box: tuple[slice, slice, slice]
     mask: np.ndarray
     flat: np.ndarray
     padded_shape: tuple[int, int, int]
+    places: np.ndarray
+    image_shape: tuple[int, int, int]
     lines: tuple[Lines, ...]
 
     @property
@@ -53,31 +55,49 @@ class RegionLayout:
         """In how many directions the region is wider than one voxel."""
         return sum(n > 1 for n in self.mask.shape)
 
+    @property
+    def padded_size(self) -> int:
+        return int(np.prod(self.padded_shape))
+
     @cached_property
     def ordinal(self) -> np.ndarray:
-        """For each element of the flattened padded box: which voxel of the region it is (-1 outside)."""
-        found = np.full(int(np.prod(self.padded_shape)), -1, dtype=np.int32)
+        """For each element of the flattened padded crop: which voxel of the region it is (-1 outside)."""
+        found = np.full(self.padded_size, -1, dtype=np.int32)
         found[self.flat] = np.arange(self.n_voxels, dtype=np.int32)
         return found
 
-    @cached_property
-    def inside(self) -> np.ndarray:
-        """The flattened padded box as bool."""
-        return self.ordinal >= 0
-
     def shift(self, direction: tuple[int, int, int]) -> int:
-        """Distance in the flattened padded box to the neighbor in ``direction``; positive for DIRECTIONS."""
+        """Distance in the flattened padded crop to the neighbor in ``direction``; positive for DIRECTIONS."""
         _, ny, nx = self.padded_shape
         return (direction[0] * ny + direction[1]) * nx + direction[2]
 
     @cached_property
     def n_neighbors(self) -> np.ndarray:
         """For each voxel the number of its 26 neighbors inside the region."""
-        return box_sum(self.inside.astype(np.uint8).reshape(self.padded_shape)).ravel()[self.flat] - 1
+        return self.sum_around(np.ones(self.n_voxels, dtype=np.int16)) - 1
+
+    def dense(self, values: np.ndarray) -> np.ndarray:
+        """The flattened padded crop with ``values`` (n,) inside the region and 0 outside."""
+        array = np.zeros(self.padded_size, dtype=values.dtype)
+        array[self.flat] = values
+        return array
+
+    def sum_around(self, values: np.ndarray) -> np.ndarray:
+        """For each voxel the sum of ``values`` (n,) over the 3x3x3 voxels around it, itself included."""
+        total = self.dense(values)
+        for direction in ((0, 0, 1), (0, 1, 0), (1, 0, 0)):
+            shift = self.shift(direction)
+            summed = total.copy()
+            summed[shift:] += total[:-shift]
+            summed[:-shift] += total[shift:]
+            total = summed
+        return total[self.flat]
 
     def values(self, image: np.ndarray) -> np.ndarray:
-        """The image's values (n,) inside the region."""
-        return image[self.box][self.mask]
+        """The values (n,) of ``image`` (Z, Y, X) inside the region."""
+        if image.shape != self.image_shape:
+            raise ValueError(f"an image of {image.shape} for a region of {self.image_shape}")
+        return np.ascontiguousarray(image).reshape(-1).take(self.places)
 
 
 def region_layout(mask: np.ndarray) -> RegionLayout:
@@ -88,8 +108,14 @@ def region_layout(mask: np.ndarray) -> RegionLayout:
     inner = np.ascontiguousarray(mask[box])
     zyx = np.argwhere(inner)
     padded = tuple(n + 2 for n in inner.shape)
-    flat = np.ravel_multi_index(tuple((zyx + 1).T), padded)
-    return RegionLayout(box, inner, flat, padded, tuple(_lines(zyx, inner.shape, d) for d in DIRECTIONS))
+    return RegionLayout(
+        mask=inner,
+        flat=np.ravel_multi_index(tuple((zyx + 1).T), padded),
+        padded_shape=padded,
+        places=np.flatnonzero(mask),
+        image_shape=mask.shape,
+        lines=tuple(_lines(zyx, inner.shape, d) for d in DIRECTIONS),
+    )
 
 
 def _lines(zyx: np.ndarray, shape: tuple[int, int, int], direction: tuple[int, int, int]) -> Lines:
@@ -106,15 +132,3 @@ def _lines(zyx: np.ndarray, shape: tuple[int, int, int], direction: tuple[int, i
     key, line = key[order], line[order]
     linked = key[1:] == key[:-1] + 1
     return Lines(order, np.flatnonzero(~linked), bool(linked.any()), bool((line[1:] == line[:-1]).any()))
-
-
-def box_sum(array: np.ndarray) -> np.ndarray:
-    """Sum over the 3x3x3 box around every element of a 3-D array whose outermost layer is zero."""
-    total = array
-    for axis in range(3):
-        moved = np.moveaxis(total, axis, 0)
-        summed = moved.copy()
-        summed[1:] += moved[:-1]
-        summed[:-1] += moved[1:]
-        total = np.moveaxis(summed, 0, axis)
-    return total

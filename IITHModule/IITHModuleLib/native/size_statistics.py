@@ -46,8 +46,9 @@ def table_of(levels: np.ndarray, sizes: np.ndarray, n_levels: int) -> tuple[np.n
 
     Every table is kept to the sizes that occur: a large zone would else make it as wide as the region has voxels.
     """
-    occurring = np.flatnonzero(np.bincount(sizes))
-    column = np.searchsorted(occurring, sizes)
-    code = levels * len(occurring) + column
+    present = np.bincount(sizes) > 0
+    occurring = np.flatnonzero(present)
+    column = (np.cumsum(present) - 1)[sizes]
+    code = levels.astype(np.intp) * len(occurring) + column
     counts = np.bincount(code, minlength=n_levels * len(occurring)).reshape(n_levels, len(occurring))
     return counts.astype(np.float64), occurring
