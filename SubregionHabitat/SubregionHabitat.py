@@ -272,8 +272,10 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         from SubregionHabitatLib.analysis import ImagingParameters
         from SubregionHabitatLib.habitats import HabitatParameters
         from SubregionHabitatLib.lesion import FtvParameters
+        from SubregionHabitatLib.preparation import PreparationParameters
 
         return ImagingParameters(
+            preparation=PreparationParameters(air_share_of_p99=parameters.airPercent / 100),
             early=parameters.earlyPhase or None,
             late=parameters.latePhase or None,
             peak_search=parameters.peakSearch,
@@ -291,7 +293,6 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
             ring_mm=parameters.ringRadiusMm,
             ring_distance_from=parameters.ringDistanceFrom,
             clip_ring=parameters.clipRing,
-            air_share_of_p99=parameters.airPercent / 100,
             neighbourhood=parameters.neighbourhood,
         )
 

@@ -87,9 +87,7 @@ def test_times_that_cannot_be_used(times, n, message):
 
 
 def test_without_times_the_first_and_last_post_contrast_phases_are_taken():
-    from SubregionHabitatLib.timing import choose_without_times
-
-    choice = choose_without_times(6)
+    choice = choose_early_late(tuple(float(t) for t in range(6)), known=False)
     assert (choice.early, choice.late) == (1, 5)
-    assert choice.rule.startswith("times unknown")
-    assert choose_without_times(6, early=2, late=4).rule == "chosen by the user"
+    chosen = choose_early_late(tuple(float(t) for t in range(6)), early=2, late=4, known=False)
+    assert (chosen.early, chosen.late) == (2, 4)

@@ -42,6 +42,7 @@ def build_case(
         "research_use": RESEARCH_USE,
         "exam": _exam(exam, imaging),
         "parameters": {**asdict(imaging.parameters), **_feature_parameters(features)},
+        "preparation": imaging.prepared.to_json(),
         "kinetics": _kinetics(imaging),
         "lesion": _lesion(imaging),
         "habitats": _habitats(imaging),

@@ -106,7 +106,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
             )
         with clock.stage("radiomics"):
             features = extract_features(
-                exam, imaging.maps, imaging.regions(), preset, engine, imaging.body, Part(progress, 0.25, 0.85)
+                imaging.exam, imaging.maps, imaging.regions(), preset, engine, imaging.body, Part(progress, 0.25, 0.85)
             )
         with clock.stage("scores"):
             values = case_values(exam, imaging, clinical)
@@ -118,7 +118,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
         progress.step(0.92, "report")
         identity = exam.source.identity if request.show_identity else None
         with clock.stage("report"):
-            pictures = CasePictures.from_result(exam, imaging)
+            pictures = CasePictures.from_result(imaging.exam, imaging)
             case = build_case(exam, imaging, features, values, scores, clock, identity)
             (folder / "report.html").write_text(case_report_html(case, pictures), encoding="utf-8")
         case = build_case(exam, imaging, features, values, scores, clock, identity)

@@ -52,6 +52,7 @@ CONFIDENCE = {
     "high": "high: checked against a second source, or given by the user",
     "medium": "medium: one source, not confirmed by a second",
     "low": "low: a weak source",
+    "none": "none: only the order of the phases is known",
 }
 
 

@@ -33,7 +33,8 @@ def group_warnings(case: dict) -> GroupedWarnings:
         limits.append(
             "The phase times come from a weak source; slopes per minute and the early and late phase hang on them."
         )
-    elif timing["confidence"] == "medium":
+    elif timing["confidence"] == "medium" and not timing["notes"]:
+        # A disagreement of two clocks is told by the timing's own note.
         notes.append(f"The phase times come from {timing['source']} alone; no second clock confirms them.")
     for text in case["warnings"]:
         (notes if any(p.search(text) for p in _NOTES) else limits).append(text)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .body import AIR_SHARE_OF_P99, body_mask
 from .curves import EnhancementCurve, enhancement_curves
 from .errors import InputError
 from .exam import DceExam
@@ -26,9 +25,10 @@ from .lesion import (
 from .lesion_edits import lesion_with_edits
 from .lesion_seed import lesion_from_seed
 from .masks import RegionMask
+from .preparation import PreparationParameters, PreparedExam, prepare_exam
 from .progress import Part, Progress, Silent
 from .ring import Ring, peritumoral_ring
-from .timing import PhaseChoice, choose_early_late, choose_without_times
+from .timing import PhaseChoice, choose_early_late
 
 # Above this share of lesion voxels without a positive pre-contrast signal, maps and habitats would rest on too little.
 MAX_UNDEFINED_SHARE = 0.10
@@ -38,11 +38,13 @@ MAX_UNDEFINED_SHARE = 0.10
 class ImagingParameters:
     """Every choice of the imaging half; algorithms.md names the source of each default.
 
-    early, late: phase indices that override the timing rule; peak_search, wos_mode: see kinetics; ftv, lesion: the FTV
-    rule and which of its parts to keep; habitats: the clustering; ring_mm: radius, ring_distance_from: see ring;
-    clip_ring: leave out what lies outside the breast or body; neighbourhood: of the MSI matrix.
+    preparation: bias field and motion; early, late: phase indices that override the timing rule; peak_search, wos_mode:
+    see kinetics; ftv, lesion: the FTV rule and which of its parts to keep; habitats: the clustering; ring_mm: radius,
+    ring_distance_from: see ring; clip_ring: leave out what lies outside the breast or body; neighbourhood: of the MSI
+    matrix.
     """
 
+    preparation: PreparationParameters = field(default_factory=PreparationParameters)
     early: int | None = None
     late: int | None = None
     peak_search: str = "all_post"
@@ -53,7 +55,6 @@ class ImagingParameters:
     ring_mm: float = 5.0
     ring_distance_from: str = "voxel_centres"
     clip_ring: bool = True
-    air_share_of_p99: float = AIR_SHARE_OF_P99
     neighbourhood: str = "in_plane_8"
 
 
@@ -82,18 +83,28 @@ class DrawnRegions:
 
 @dataclass(frozen=True)
 class ImagingResult:
-    """What the imaging half found; every array lies on the exam's grid."""
+    """What the imaging half found; every array lies on the exam's grid. prepared: the exam that was measured."""
 
+    prepared: PreparedExam
     maps: KineticMaps
     lesion: Lesion
     habitats: Habitats
     ring: Ring
     interaction: Interaction
     curves: tuple[EnhancementCurve, ...]
-    body: np.ndarray
     nan_fractions: dict[str, float]
     parameters: ImagingParameters
     warnings: tuple[str, ...]
+
+    @property
+    def exam(self) -> DceExam:
+        """The exam as measured: after bias field and motion correction, where they were asked for."""
+        return self.prepared.exam
+
+    @property
+    def body(self) -> np.ndarray:
+        """Everything but air, (Z, Y, X) bool."""
+        return self.prepared.body
 
     def regions(self) -> dict[str, np.ndarray]:
         """Region name to mask (Z, Y, X) bool, in the order of the feature table."""
@@ -124,19 +135,21 @@ def analyze_imaging(
     progress = progress or Silent()
     regions = regions or DrawnRegions(voi=voi, lesion=lesion)
     _check_regions(exam, regions)
-    progress.step(0.0, "kinetic maps")
+    progress.step(0.0, "preparing the exam")
+    prepared = prepare_exam(exam, parameters.preparation, regions.lesion, regions.voi, Part(progress, 0.0, 0.2))
+    exam = prepared.exam
+    progress.step(0.2, "kinetic maps")
     maps = compute_maps(exam, _choose_phases(exam, parameters), parameters.peak_search, parameters.wos_mode)
     progress.step(0.3, "lesion")
     found = _find_lesion(exam, maps, regions, parameters, Part(progress, 0.3, 0.4))
     _check_signal(exam, found)
     habitats = find_habitats(maps, found.mask, parameters.habitats, habitat_model, Part(progress, 0.4, 0.8))
     progress.step(0.8, "ring")
-    body = body_mask(exam.signal[0], parameters.air_share_of_p99)
     ring = peritumoral_ring(
         found.mask,
         exam.geometry,
         parameters.ring_mm,
-        _ring_limits(regions, body, parameters),
+        _ring_limits(regions, prepared, parameters),
         distance_from=parameters.ring_distance_from,
     )
     interaction = spatial_interaction(
@@ -151,16 +164,16 @@ def analyze_imaging(
     nan_fractions = _nan_fractions(maps, found.mask)
     progress.step(1.0, "imaging done")
     return ImagingResult(
+        prepared=prepared,
         maps=maps,
         lesion=found,
         habitats=habitats,
         ring=ring,
         interaction=interaction,
         curves=curves,
-        body=body,
         nan_fractions=nan_fractions,
         parameters=parameters,
-        warnings=tuple(_warnings(exam, regions, found, habitats, ring, nan_fractions)),
+        warnings=tuple(_warnings(prepared, regions, found, habitats, ring, nan_fractions)),
     )
 
 
@@ -183,9 +196,13 @@ def _check_regions(exam: DceExam, regions: DrawnRegions) -> None:
 
 
 def _choose_phases(exam: DceExam, parameters: ImagingParameters) -> PhaseChoice:
-    if not exam.timing.known:
-        return choose_without_times(exam.n_phases, parameters.early, parameters.late)
-    return choose_early_late(exam.times_s, exam.timing.temporal_resolution_s, parameters.early, parameters.late)
+    return choose_early_late(
+        exam.times_s,
+        exam.timing.temporal_resolution_s,
+        parameters.early,
+        parameters.late,
+        known=exam.timing.known,
+    )
 
 
 def _find_lesion(exam, maps, regions: DrawnRegions, parameters: ImagingParameters, progress: Progress) -> Lesion:
@@ -228,8 +245,8 @@ def _check_signal(exam: DceExam, lesion: Lesion) -> None:
         )
 
 
-def _ring_limits(regions: DrawnRegions, body: np.ndarray, parameters: ImagingParameters):
-    limits = [("air outside the body", body)] if parameters.clip_ring else []
+def _ring_limits(regions: DrawnRegions, prepared: PreparedExam, parameters: ImagingParameters):
+    limits = [("air outside the body", prepared.body)] if parameters.clip_ring else []
     if regions.other_lesions is not None:
         limits.append(("other lesions", ~regions.other_lesions.mask))
     return limits
@@ -239,8 +256,10 @@ def _nan_fractions(maps: KineticMaps, lesion: np.ndarray) -> dict[str, float]:
     return {name: float(np.mean(~np.isfinite(array[lesion]))) for name, array in maps.items()}
 
 
-def _warnings(exam, regions: DrawnRegions, lesion, habitats, ring, nan_fractions):
+def _warnings(prepared: PreparedExam, regions: DrawnRegions, lesion, habitats, ring, nan_fractions):
+    exam = prepared.exam
     yield from exam.timing.notes
+    yield from prepared.warnings
     if not exam.timing.known:
         yield (
             "The times of the phases are not known: slopes per minute are missing, early and late are the first and "

@@ -26,6 +26,7 @@ import vtk
 from vtk.util import numpy_support
 
 from .analysis import ImagingParameters, ImagingResult
+from .bias_field import BiasFieldParameters
 from .curves import EnhancementCurve
 from .dicom_exam import digest, hash_uid
 from .errors import Cancelled, InputError
@@ -34,6 +35,8 @@ from .geometry import Geometry, bounding_box
 from .habitats import HabitatParameters
 from .lesion import FtvParameters, LesionParameters
 from .masks import DrawnRegion, RegionMask, onto_grid
+from .preparation import PreparationParameters
+from .registration import RegistrationParameters
 from .timing import unwrap_midnight
 
 EXAM_ROLE = "IITH.exam"
@@ -779,6 +782,18 @@ def note_inputs(
     copies.GetDisplayNode().SetVisibility(False)
 
 
+def _preparation(noted: Mapping) -> PreparationParameters:
+    registration = dict(noted["registration"])
+    registration["jacobian_range"] = tuple(registration["jacobian_range"])
+    return PreparationParameters(
+        **{
+            **noted,
+            "registration": RegistrationParameters(**registration),
+            "bias_field": BiasFieldParameters(**noted["bias_field"]),
+        }
+    )
+
+
 def noted_inputs(results: ExamResults) -> tuple[DceExam, ImagingParameters, dict[str, RegionMask]]:
     """Exam, settings and drawn regions that the results in the scene were made from.
 
@@ -795,6 +810,7 @@ def noted_inputs(results: ExamResults) -> tuple[DceExam, ImagingParameters, dict
     try:
         content = json.loads(text.GetText() or "")
         imaging = dict(content["imaging"])
+        imaging["preparation"] = _preparation(imaging["preparation"])
         imaging["ftv"] = FtvParameters(**imaging["ftv"])
         imaging["lesion"] = LesionParameters(**imaging["lesion"])
         imaging["habitats"] = HabitatParameters(**imaging["habitats"])

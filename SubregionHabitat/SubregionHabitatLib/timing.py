@@ -131,14 +131,6 @@ def choose_early_late(
     return PhaseChoice(chosen_early, chosen_late, rule)
 
 
-def choose_without_times(n_phases: int, early: int | None = None, late: int | None = None) -> PhaseChoice:
-    """Early and late where only the order of the phases is known: the first and the last post-contrast phase."""
-    choice = choose_early_late(tuple(float(t) for t in range(n_phases)), None, early or 1, late or n_phases - 1)
-    given = early is not None or late is not None
-    rule = choice.rule if given else "times unknown: the first and the last post-contrast phase"
-    return PhaseChoice(choice.early, choice.late, rule)
-
-
 def _rule(times_s: tuple[float, ...], header_resolution_s: float | None) -> tuple[int, int, str]:
     post = [t - times_s[1] for t in times_s[1:]]
     if len(post) == 2:

@@ -27,7 +27,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         "order of time together with --times. Give --voi (a generous region around the lesion, the lesion is then "
         "found by the FTV rule) or --lesion (the lesion itself), or both. Research use only.",
     )
-    parser.add_argument("exam", nargs="+", type=Path, metavar="EXAM", help="DICOM folder, or one file per phase")
+    parser.add_argument(
+        "exam", nargs="+", type=Path, metavar="EXAM", help="DICOM folder, one file per phase, or one file with all"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="result folder, new or empty")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
     regions = parser.add_argument_group("regions (NRRD, NIfTI or DICOM SEG, on any grid)")
@@ -57,7 +59,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     phases.add_argument(
         "--no-times", action="store_true", help="accept an exam without times: slopes per minute are then missing"
     )
-    phases.add_argument("--series", metavar="NUMBER[,..]", help="DICOM series to use, by number or UID")
+    phases.add_argument("--series", metavar="NUMBER[,..]", help="DICOM series by number or UID; @left or @right")
     phases.add_argument("--early", type=int, metavar="N", help="phase taken as early (pre-contrast is 0)")
     phases.add_argument("--late", type=int, metavar="N", help="phase taken as late")
     _add_method_arguments(parser)
@@ -78,11 +80,19 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     from SubregionHabitatLib.interaction import NEIGHBOURHOODS
     from SubregionHabitatLib.kinetics import PEAK_SEARCHES, WOS_MODES
     from SubregionHabitatLib.lesion import BACKGROUND_MODES
+    from SubregionHabitatLib.registration import MODES
     from SubregionHabitatLib.ring import RING_DISTANCES
 
     standard = ImagingParameters()
     method = parser.add_argument_group("method (defaults are those of the papers)")
     ftv, habitats = standard.ftv, standard.habitats
+    method.add_argument(
+        "--register", choices=tuple(MODES), default="none", help="bring the phases onto the early one (default: none)"
+    )
+    method.add_argument(
+        "--n4", action=argparse.BooleanOptionalAction, default=False,
+        help="divide one N4 bias field of the pre-contrast phase out of every phase (default: no)",
+    )  # fmt: skip
     method.add_argument(
         "--pe-threshold", type=float, default=ftv.pe_threshold_percent, metavar="PERCENT",
         help="early enhancement that counts for FTV (default %(default)g)",
@@ -187,8 +197,11 @@ def _imaging_parameters(args: argparse.Namespace):
     from SubregionHabitatLib.analysis import ImagingParameters
     from SubregionHabitatLib.habitats import HabitatParameters
     from SubregionHabitatLib.lesion import FtvParameters, LesionParameters
+    from SubregionHabitatLib.preparation import PreparationParameters
+    from SubregionHabitatLib.registration import RegistrationParameters
 
     return ImagingParameters(
+        preparation=PreparationParameters(registration=RegistrationParameters(mode=args.register), n4=args.n4),
         early=args.early,
         late=args.late,
         peak_search=args.peak_search,
