@@ -81,6 +81,9 @@ class PyRadiomicsEngine:
 
         from SubregionHabitatLib.volume_io import to_sitk
 
+        if mask.all():
+            # PyRadiomics refuses a mask without background, so such a region gets a layer of it behind.
+            image, mask = np.pad(image, (0, 1)), np.pad(mask, (0, 1))
         extractor = RadiomicsFeatureExtractor(
             additionalInfo=False, symmetricalGLCM=True, label=1, geometryTolerance=1e-3, **settings
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -71,14 +71,16 @@ def _region(task, engine, image_type, image, mask, names) -> Found:
         return [(name, None, reason) for name in names]
     geometry, shift = task.prepared.geometry, settings.voxel_array_shift
     found = engine.image_features(image, mask, geometry, settings.bin_width, settings.bin_count, shift)
-    return with_reasons(found)
+    return with_reasons(found, names)
 
 
-def with_reasons(found: Mapping[str, float]) -> Found:
-    """Values that are not finite become missing, with the reason."""
+def with_reasons(found: Mapping[str, float], names: Sequence[str]) -> Found:
+    """The values in the order of ``names``; those that are not finite become missing, with the reason."""
     return [
-        (name, value, "") if math.isfinite(value) else (name, None, "undefined for this region's gray levels")
-        for name, value in found.items()
+        (name, found[name], "")
+        if math.isfinite(found[name])
+        else (name, None, "undefined for this region's gray levels")
+        for name in names
     ]
 
 

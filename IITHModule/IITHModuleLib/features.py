@@ -118,7 +118,7 @@ def shape_rows(
         if reason:
             found = [(name, None, reason) for name in SHAPE_NAMES]
         else:
-            found = with_reasons(engine.shape_features(mask, grid.geometry))
+            found = with_reasons(engine.shape_features(mask, grid.geometry), SHAPE_NAMES)
         rows += [FeatureRow(region, MASK_IMAGE, name, value, unit_of(name, ""), why) for name, value, why in found]
     return rows
 

@@ -87,7 +87,7 @@ def filtered_images(patch: ImagePatch, image_types: Sequence[str]) -> Iterator[t
         elif name == "lbp-2D":
             yield name, uniform_patterns(patch)
         else:
-            yield name, _laplacian_of_gaussian(patch, log_sigma_mm(name))
+            yield name, _laplacian_of_gaussian(patch, name)
 
 
 def _wavelet_bands(patch: ImagePatch) -> dict[str, np.ndarray]:
@@ -114,18 +114,40 @@ def _wavelet_input(patch: ImagePatch):
     return np.pad(data, [(0, n % 2) for n in data.shape], mode="edge"), inner
 
 
-def _laplacian_of_gaussian(patch: ImagePatch, sigma_mm: float) -> np.ndarray | None:
-    """ITK's recursive Gaussian, normalised across scales; None for an image smaller than PyRadiomics accepts."""
-    import SimpleITK as sitk
+def _laplacian_of_gaussian(patch: ImagePatch, name: str) -> np.ndarray | None:
+    """ITK's LaplacianRecursiveGaussian, normalised across scales, but only where it is wanted.
 
+    None for an image smaller than PyRadiomics accepts.
+    """
+    sigma_mm = log_sigma_mm(name)
     size, spacing = np.array(patch.whole_shape), np.array(patch.spacing_zyx)
     if size.min() < 4 or (size < np.ceil(sigma_mm / spacing) + 1).any():
         return None
-    outer, inner = patch.around_inner(tuple(math.ceil(LOG_REACH_SIGMAS * sigma_mm / s) for s in patch.spacing_zyx))
-    recursive = sitk.LaplacianRecursiveGaussianImageFilter()
-    recursive.SetNormalizeAcrossScale(True)
+    outer, inner = patch.around_inner(reach_voxels(name, patch.spacing_zyx))
+    # ITK adds up in its own pixel type, float for all but double images.
+    kind = np.float64 if patch.image.dtype == np.float64 else np.float32
+    total = np.zeros([s.stop - s.start for s in inner], dtype=kind)
+    for axis in (2, 1, 0):
+        part = patch.image[outer]
+        # ITK's order: the second derivative along one axis first, then smoothing along the others, x before y before z.
+        # Nothing outside the wanted rows is needed any more once an axis is done.
+        for other in (axis, *(a for a in (2, 1, 0) if a != axis)):
+            part = _recursive_gaussian(part, other, 2 if other == axis else 0, sigma_mm, patch.spacing_zyx)
+            part = part[tuple(inner[a] if a == other else slice(None) for a in range(3))]
+        weight = 1 / float(patch.spacing_zyx[axis]) ** 2
+        total = (total.astype(np.float64) + part.astype(np.float64) * weight).astype(kind)
+    return total
+
+
+def _recursive_gaussian(image: np.ndarray, axis: int, order: int, sigma_mm: float, spacing_zyx) -> np.ndarray:
+    import SimpleITK as sitk
+
+    recursive = sitk.RecursiveGaussianImageFilter()
+    recursive.SetDirection(2 - axis)
+    recursive.SetOrder(order)
     recursive.SetSigma(sigma_mm)
-    return sitk.GetArrayViewFromImage(recursive.Execute(_itk(patch.image[outer], patch.spacing_zyx)))[inner].copy()
+    recursive.SetNormalizeAcrossScale(True)
+    return sitk.GetArrayFromImage(recursive.Execute(_itk(np.ascontiguousarray(image), spacing_zyx)))
 
 
 def _gradient(patch: ImagePatch) -> np.ndarray:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 EPS = np.spacing(1)
+# Columns up to which a table of all sizes is quicker than finding those that occur.
+_WIDE = 64
 
 
 def size_statistics(counts: np.ndarray, grey: np.ndarray, sizes: np.ndarray) -> dict[str, float]:
-    """The fifteen numbers of a level by size table ``counts`` (m levels, sizes), none of whose sums is zero.
+    """The fifteen numbers of a level by size table ``counts`` (m levels, sizes).
 
     Keys are neutral: emphasis of small and large sizes and of low and high levels and their four products,
     non-uniformities, variances and entropy.
@@ -42,10 +44,15 @@ def _variance(share: np.ndarray, value: np.ndarray) -> float:
 
 
 def table_of(levels: np.ndarray, sizes: np.ndarray, n_levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (n_levels, s) of the pairs (level index, size) and the s sizes that occur, ascending.
+    """Counts (n_levels, s) of the pairs (level index, size), and the sizes 1, 2, ... that the s columns stand for.
 
-    Every table is kept to the sizes that occur: a large zone would else make it as wide as the region has voxels.
+    Where the longest size would make a wide table (one large zone is enough), only the sizes that occur have columns.
     """
+    longest = int(sizes.max())
+    if longest <= _WIDE:
+        code = levels.astype(np.intp) * longest + (sizes - 1)
+        counts = np.bincount(code, minlength=n_levels * longest).reshape(n_levels, longest)
+        return counts.astype(np.float64), np.arange(1, longest + 1)
     present = np.bincount(sizes) > 0
     occurring = np.flatnonzero(present)
     column = (np.cumsum(present) - 1)[sizes]
