@@ -82,7 +82,7 @@ def test_case_file_keys_and_consistency(case):
     assert case["parameters"]["ftv"]["pe_threshold_percent"] == 70
     assert case["parameters"]["radiomics"]["preset"] == "mr_default"
     assert set(case["provenance"]["wall_seconds"]) >= {"read", "imaging", "radiomics", "scores"}
-    assert {"iith", "numpy", "SimpleITK", "pyradiomics"} <= set(case["provenance"]["software"])
+    assert {"iith", "numpy", "SimpleITK"} <= set(case["provenance"]["software"])
     assert case["provenance"]["seeds"]["habitats"] == case["parameters"]["habitats"]["seed"]
 
 
