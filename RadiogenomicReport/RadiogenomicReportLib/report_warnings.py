@@ -33,7 +33,7 @@ def group_warnings(case: dict) -> GroupedWarnings:
         limits.append(
             "The phase times come from a weak source; slopes per minute and the early and late phase hang on them."
         )
-    elif timing["confidence"] == "medium" and not timing["notes"]:
+    elif timing["confidence"] == "medium" and not timing.get("notes"):
         # A disagreement of two clocks is told by the timing's own note.
         notes.append(f"The phase times come from {timing['source']} alone; no second clock confirms them.")
     for text in case["warnings"]:
