@@ -12,6 +12,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from SubregionHabitatLib import kmeans as module
+from SubregionHabitatLib import supervoxels as supervoxel_module
 from SubregionHabitatLib.errors import Cancelled
 from SubregionHabitatLib.habitat_vectors import HABITAT_FEATURES, fit_scaling
 from SubregionHabitatLib.kmeans import kmeans, nearest_centre
@@ -131,7 +132,7 @@ def test_supervoxel_counts_by_lesion_size(voxels, count):
     assert supervoxel_count(voxels) == count
 
 
-def _supervoxels_of(mask, geometry, z, n=50, compactness=1.5):
+def _supervoxels_of(mask, geometry, z, n=50, compactness=2.0):
     index = np.argwhere(mask)
     return supervoxels(z, geometry.lps_of(index), index, n, geometry.voxel_volume_mm3, compactness)
 
@@ -158,15 +159,19 @@ def test_supervoxels_are_connected_compact_in_mm_and_about_as_many_as_asked_for(
         assert (extent < 2.2 * width).all()
 
 
-def test_supervoxels_keep_to_the_borders_of_zones():
+# Twenty sampled voxels per supervoxel place its centre less exactly than all of them.
+@pytest.mark.parametrize(("sampled", "pure"), [(50_000, 1.0), (1000, 0.995)], ids=["all voxels", "a sample"])
+def test_supervoxels_keep_to_the_borders_of_zones(monkeypatch, sampled, pure):
+    monkeypatch.setattr(supervoxel_module, "SAMPLED_VOXELS", sampled)
     zones = slabs((12, 20, 20))
-    maps = zone_maps(zones, noise=4.0)
+    maps = zone_maps(zones, noise=2.0)
     vectors = np.stack([maps.wis, -maps.wos, maps.ser, maps.pe_peak], axis=-1).reshape(-1, 4).astype(float)
     z = fit_scaling(vectors, 1.0, HABITAT_FEATURES).z(vectors)
     labels = _supervoxels_of(np.ones(zones.shape, bool), maps.geometry, z)
+    assert 30 <= labels.max() + 1 <= 75
     table = np.zeros((labels.max() + 1, 4), int)
     np.add.at(table, (labels, zones.ravel()), 1)
-    assert table.max(axis=1).sum() == zones.size
+    assert table.max(axis=1).sum() >= pure * zones.size
 
 
 def test_supervoxels_do_not_depend_on_voxel_order():
@@ -175,7 +180,7 @@ def test_supervoxels_do_not_depend_on_voxel_order():
     labels = _supervoxels_of(mask, geometry, z)
     order = np.random.default_rng(4).permutation(len(labels))
     index = np.argwhere(mask)[order]
-    again = supervoxels(z[order], geometry.lps_of(index), index, 50, geometry.voxel_volume_mm3, 1.5)
+    again = supervoxels(z[order], geometry.lps_of(index), index, 50, geometry.voxel_volume_mm3, 2.0)
     assert np.array_equal(labels[order], again)
 
 
@@ -187,3 +192,14 @@ def test_islands_stay_supervoxels_of_their_own():
     labels = _supervoxels_of(mask, make_geometry(mask.shape), z, n=12)
     island = np.flatnonzero((np.argwhere(mask) == (1, 25, 25)).all(axis=1))[0]
     assert np.count_nonzero(labels == labels[island]) == 1
+
+
+def test_pure_noise_falls_back_to_the_cells_of_the_grid():
+    mask, geometry = _ball((14, 34, 34), (1.0, 1.0, 2.0), 13.0)
+    z = np.random.default_rng(5).normal(size=(int(mask.sum()), 4))
+    labels = _supervoxels_of(mask, geometry, z, compactness=0.0)
+    volume = np.zeros(mask.shape, int)
+    volume[mask] = labels + 1
+    assert 30 <= volume.max() <= 75
+    for label in range(1, volume.max() + 1):
+        assert ndimage.label(volume == label, structure=np.ones((3, 3, 3)))[1] == 1

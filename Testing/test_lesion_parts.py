@@ -99,7 +99,8 @@ def test_parts_touching_at_a_corner_are_one(foci):
     mask = np.zeros((4, 4, 4), bool)
     mask[0, 0, 0] = mask[1, 1, 1] = True
     mask[3, 3, 3] = True
-    parts = lesion_parts(mask, make_geometry(mask.shape))
+    parts, n_parts = lesion_parts(mask, make_geometry(mask.shape))
+    assert n_parts == 2
     assert [p.n_voxels for p in parts] == [2, 1]
     assert all(p.kept for p in parts)
 
@@ -113,6 +114,10 @@ def test_equal_parts_and_long_tables():
     assert kept.mask[1, 0, 0]
     assert len(kept.parts) == 1 + MAX_LISTED
     assert kept.kept_share == pytest.approx(1 / 400)
+    every = keep_parts(mask, make_geometry(mask.shape), LesionParameters(keep="all", min_component_mm3=1.0))
+    assert (every.n_kept, len(every.parts), every.kept_share) == (400, MAX_LISTED, 1.0)
+    parts, n_parts = lesion_parts(mask, make_geometry(mask.shape))
+    assert (len(parts), n_parts) == (MAX_LISTED, 400)
 
 
 @pytest.mark.parametrize(

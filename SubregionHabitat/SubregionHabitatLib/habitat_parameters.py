@@ -42,7 +42,7 @@ class HabitatParameters:
     choose_k_rows: int = 1000
     max_voxels_per_exam: int = 5000
     supervoxels: int | None = None
-    compactness: float = 1.5
+    compactness: float = 2.0
     second_level: str = "ward"
 
     def __post_init__(self) -> None:

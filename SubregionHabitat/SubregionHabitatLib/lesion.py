@@ -213,10 +213,9 @@ def lesion_from_ftv(
     kept = keep_parts(ftv.mask, geometry, parts, seed_lps)
     notes = ()
     if kept.kept_share < 0.8:
-        n_kept = sum(part.kept for part in kept.parts)
         notes = (
             f"The lesion holds {100 * kept.kept_share:.0f} % of the functional tumor volume; the rest lies in "
-            f"{kept.n_components - n_kept} separate parts of the VOI.",
+            f"{kept.n_components - kept.n_kept} separate parts of the VOI.",
         )
     return make_lesion(
         kept.mask,
@@ -240,8 +239,8 @@ def lesion_as_drawn(
 ) -> Lesion:
     """The lesion exactly as drawn; ``pe_first_post``: PE in percent at phase 1, (Z, Y, X)."""
     fraction, reason = enhancing_fraction(drawn.mask, pe_first_post, parameters)
-    parts = lesion_parts(drawn.mask, geometry)
-    return make_lesion(drawn.mask, "drawn", ftv, geometry, len(parts), fraction, reason, drawn.notes, parts)
+    parts, n_parts = lesion_parts(drawn.mask, geometry)
+    return make_lesion(drawn.mask, "drawn", ftv, geometry, n_parts, fraction, reason, drawn.notes, parts)
 
 
 def first_post_enhancement(signal: np.ndarray) -> np.ndarray:

@@ -62,8 +62,8 @@ def lesion_with_edits(
     note = f"The lesion was edited by hand: {gained.sum() * cc:.3g} cc added, {lost.sum() * cc:.3g} cc removed."
     others = tuple(n for region in (added, removed) if region is not None for n in region.notes)
     fraction, reason = enhancing_fraction(mask, pe_first_post, parameters)
-    parts = lesion_parts(mask, geometry)
+    parts, n_parts = lesion_parts(mask, geometry)
     made_by = lesion.made_by if lesion.made_by.endswith("_edited") else f"{lesion.made_by}_edited"
     return make_lesion(
-        mask, made_by, lesion.ftv, geometry, len(parts), fraction, reason, (*lesion.notes, *others, note), parts
+        mask, made_by, lesion.ftv, geometry, n_parts, fraction, reason, (*lesion.notes, *others, note), parts
     )

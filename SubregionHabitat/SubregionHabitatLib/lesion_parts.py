@@ -16,7 +16,7 @@ from .lesion_points import format_mm, nearest_voxel
 
 KEEP = ("largest", "all", "seed")
 NEIGHBOURHOOD = np.ones((3, 3, 3), dtype=np.uint8)
-# The table lists at most this many parts that are left out; further ones are only counted.
+# The table lists at most this many kept parts and as many that are left out, the largest; further ones are counted.
 MAX_LISTED = 50
 
 
@@ -69,13 +69,14 @@ class LesionPart:
 
 @dataclass(frozen=True)
 class KeptParts:
-    """mask: (Z, Y, X) bool; parts: kept ones first, then those left out of at least min_component_mm3 (at most
+    """mask: (Z, Y, X) bool; parts: kept ones first, then those left out of at least min_component_mm3, at most
 
-    MAX_LISTED), each by falling volume; n_components: parts in all; kept_share: of the voxels."""
+    MAX_LISTED of each, by falling volume; n_components: parts in all; n_kept; kept_share: of the voxels."""
 
     mask: np.ndarray
     parts: tuple[LesionPart, ...]
     n_components: int
+    n_kept: int
     kept_share: float
 
 
@@ -107,21 +108,23 @@ def keep_parts(candidates: np.ndarray, geometry: Geometry, parameters: LesionPar
     is_kept[kept] = True
     mask = np.zeros(candidates.shape, dtype=bool)
     mask[box] = is_kept[labels]
-    listed = [*_by_size(kept, sizes), *_by_size(np.flatnonzero(large & ~is_kept), sizes)[:MAX_LISTED]]
+    listed = [*_by_size(kept, sizes)[:MAX_LISTED], *_by_size(np.flatnonzero(large & ~is_kept), sizes)[:MAX_LISTED]]
     return KeptParts(
         mask=mask,
         parts=_measure(labels, box, listed, is_kept, geometry),
         n_components=int(n),
+        n_kept=len(kept),
         kept_share=float(sizes[kept].sum() / sizes.sum()),
     )
 
 
-def lesion_parts(mask: np.ndarray, geometry: Geometry) -> tuple[LesionPart, ...]:
-    """All 26-connected parts of a lesion (Z, Y, X) bool by falling volume, all of them kept."""
+def lesion_parts(mask: np.ndarray, geometry: Geometry) -> tuple[tuple[LesionPart, ...], int]:
+    """The 26-connected parts of a lesion (Z, Y, X) bool, the MAX_LISTED largest, and how many there are in all."""
     box = bounding_box(mask)
     labels, n = ndimage.label(mask[box], structure=NEIGHBOURHOOD)
     sizes = np.bincount(labels.ravel(), minlength=n + 1)
-    return _measure(labels, box, _by_size(np.arange(1, n + 1), sizes), np.ones(n + 1, dtype=bool), geometry)
+    listed = _by_size(np.arange(1, n + 1), sizes)[:MAX_LISTED]
+    return _measure(labels, box, listed, np.ones(n + 1, dtype=bool), geometry), int(n)
 
 
 def _by_size(chosen: np.ndarray, sizes: np.ndarray) -> list[int]:

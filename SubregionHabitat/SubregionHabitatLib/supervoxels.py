@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
-from .kmeans import lloyd
+from .kmeans import lloyd, nearest_centre
 from .progress import Progress, Silent
 
 # (below this number of voxels, supervoxels): WuLabMDA's published habitat code.
 COUNTS = ((1_000, 30), (10_000, 50), (100_000, 60))
 MOST = 80
 ITERATIONS = 20
-# A separate piece of a supervoxel smaller than this share of the mean size joins a neighbour.
+# A separate piece of a supervoxel smaller than this share of the mean size goes to the supervoxels around it.
 SMALL_PIECE_SHARE = 0.25
-# Grid widths tried, each 2 % smaller than the one before; positions at most looked at to count a grid's cells.
-N_WIDTHS = 350
-MOST_COUNTED = 20_000
+# Grid widths tried, each 4 % smaller than the one before.
+N_WIDTHS = 175
+# The centres are found on at most this many voxels; every voxel then goes to the nearest centre.
+SAMPLED_VOXELS = 50_000
 ON_EDGE = 1e-6
+# Large pieces, as shares of the number wanted, outside which the grid's cells are taken instead.
+LARGE_PIECES = (0.5, 2.0)
+NEAREST_LOOKED_AT = 8
+SAME_DISTANCE_MM = 1e-6
 
 
 def supervoxel_count(n_voxels: int) -> int:
@@ -44,47 +50,58 @@ def supervoxels(
     z_scores: (N, F); positions_mm: (N, 3); index: (N, 3) their array indices (z, y, x), for what touches what; n: how
     many are wanted; compactness: how many SDs of one map the width of a supervoxel counts.
     The start is a regular grid along the patient's axes. m may differ from n a little: the grid does not fit every
-    shape, and pieces cut off from their supervoxel join the neighbour most like them, or stand alone when they are
-    large or have no neighbour. Nothing is random, and the result does not depend on the order of the voxels.
+    shape, and large pieces cut off from their supervoxel stand alone. Voxels of small pieces go to the nearest
+    supervoxel in mm, an island without one is a supervoxel of its own. Where noise leaves far fewer or more large
+    pieces than wanted, the grid's cells are the supervoxels. The result does not depend on the order or the
+    orientation in which the voxels are stored.
     """
     progress = progress or Silent()
-    order = np.lexsort(index.T)
+    # By place in the patient; rounded, because different storage gives positions that differ in their last digits.
+    order = np.lexsort(np.round(positions_mm, 3).T)
     z_scores, positions_mm, index = z_scores[order], positions_mm[order], index[order]
     n = min(n, len(z_scores))
     progress.step(0.0, "supervoxels")
-    start = _grid_cells(positions_mm, n)
+    sample = np.arange(len(order))
+    if len(sample) > SAMPLED_VOXELS:
+        sample = np.sort(np.random.default_rng(0).choice(len(sample), SAMPLED_VOXELS, replace=False))
+    cells = _grid_cells(positions_mm, sample, n)
     width_mm = (len(z_scores) * voxel_volume_mm3 / n) ** (1 / 3)
     # Centred, so that origins far from zero cost no digits.
     joint = np.hstack([z_scores, (positions_mm - positions_mm.mean(axis=0)) * (compactness / width_mm)])
-    progress.step(0.5, "supervoxels")
-    labels = lloyd(joint, _means_of(joint, start), ITERATIONS)[0]
-    labels = _connected(labels, z_scores, index, n)
+    progress.step(0.3, "supervoxels")
+    centres = lloyd(joint[sample], _means_of(joint, cells), ITERATIONS)[1]
+    progress.step(0.7, "supervoxels")
+    labels = _connected(nearest_centre(joint, centres)[0], cells, z_scores, positions_mm, index, n)
     back = np.empty(len(labels), dtype=np.intp)
     back[order] = labels
     return back
 
 
-def _grid_cells(positions_mm: np.ndarray, n: int) -> np.ndarray:
-    """The cell 0..m-1 of every position in a cubic grid, centred on the lesion, with m as close to ``n`` as found."""
+def _grid_cells(positions_mm: np.ndarray, sample: np.ndarray, n: int) -> np.ndarray:
+    """The cell 0..m-1 of every position in a cubic grid centred on the lesion, with m as close to ``n`` as found.
+
+    ``sample``: the positions by which the cells of a grid are counted.
+    """
     low, high = positions_mm.min(axis=0), positions_mm.max(axis=0)
     middle = (low + high) / 2
-    counted = positions_mm[:: max(1, len(positions_mm) // MOST_COUNTED)]
+    counted = positions_mm[sample]
 
-    def cells(points: np.ndarray, width: float) -> np.ndarray:
-        # An edge between cells at the very middle: rounding there must not depend on the last digits.
-        index = np.floor((points - middle) / width + 0.5 + ON_EDGE).astype(np.int64) + 2000
-        return index @ np.array([1, 4096, 4096**2])
+    def cells(points: np.ndarray, width: float, shift: float) -> np.ndarray:
+        # The hair's breadth keeps the very middle off an edge, where rounding would decide.
+        place = np.floor((points - middle) / width + shift + ON_EDGE).astype(np.int64) + 2000
+        return place @ np.array([1, 4096, 4096**2])
 
     largest = float(max((high - low).max(), 1e-3)) * 1.01
-    widths = largest * np.geomspace(1.0, 1e-3, N_WIDTHS)
-    best = None
-    for width in widths:
-        found = len(np.unique(cells(counted, width)))
-        if best is None or abs(found - n) < best[0]:
-            best = (abs(found - n), width)
+    best = (np.inf, largest, 0.5)
+    for width in largest * np.geomspace(1.0, 1e-3, N_WIDTHS):
+        # With a cell or with an edge in the middle: odd and even numbers of cells across.
+        for shift in (0.5, 0.0):
+            found = len(np.unique(cells(counted, width, shift)))
+            if abs(found - n) < best[0]:
+                best = (abs(found - n), width, shift)
         if found > 2 * n:
             break
-    return np.unique(cells(positions_mm, best[1]), return_inverse=True)[1].reshape(-1)
+    return np.unique(cells(positions_mm, *best[1:]), return_inverse=True)[1].reshape(-1)
 
 
 def _means_of(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -94,30 +111,37 @@ def _means_of(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return sums[counts > 0] / counts[counts > 0, None]
 
 
-def _connected(labels: np.ndarray, z_scores: np.ndarray, index: np.ndarray, n: int) -> np.ndarray:
-    """Split supervoxels into connected pieces, give small ones to the neighbour most like them, number from 0."""
+def _connected(
+    labels: np.ndarray, cells: np.ndarray, z_scores: np.ndarray, positions_mm: np.ndarray, index: np.ndarray, n: int
+) -> np.ndarray:
+    """Supervoxels 0..m-1 that hang together; see ``supervoxels``."""
     pieces, sizes = _pieces(labels, index)
-    smallest = SMALL_PIECE_SHARE * len(labels) / n
-    neighbours = _touching(pieces, index)
-    means = _means_of(z_scores, pieces)
-    owner = np.arange(len(sizes))
-    for piece in np.argsort(sizes, kind="stable"):
-        if sizes[piece] >= smallest:
-            break
-        around = {_root(owner, other) for other in neighbours[piece]} - {_root(owner, piece)}
-        if not around:
-            continue
-        target = min(around, key=lambda other: (float(((means[other] - means[piece]) ** 2).sum()), other))
-        neighbours[target] |= neighbours[piece]
-        owner[piece] = target
-    roots = np.array([_root(owner, piece) for piece in range(len(sizes))])
-    return np.unique(roots[pieces], return_inverse=True)[1].reshape(-1)
+    is_large = sizes >= SMALL_PIECE_SHARE * len(labels) / n
+    if not LARGE_PIECES[0] * n <= is_large.sum() <= LARGE_PIECES[1] * n:
+        return np.unique(cells, return_inverse=True)[1].reshape(-1)
+    large = is_large[pieces]
+    islands, island_sizes = _pieces(np.zeros_like(labels), index)
+    has_large = np.bincount(islands[large], minlength=len(island_sizes)) > 0
+    result = np.where(has_large[islands], pieces, len(sizes) + islands)
+    stray = ~large & has_large[islands]
+    if stray.any():
+        result[stray] = _nearest_piece(pieces, z_scores, positions_mm, large, stray)
+    return np.unique(result, return_inverse=True)[1].reshape(-1)
 
 
-def _root(owner: np.ndarray, piece: int) -> int:
-    while owner[piece] != piece:
-        piece = owner[piece]
-    return int(piece)
+def _nearest_piece(pieces, z_scores, positions_mm, large: np.ndarray, stray: np.ndarray) -> np.ndarray:
+    """The large piece nearest to every stray voxel; of equally near ones the one most like it.
+
+    Equal distances are the rule on a grid, and the first one found would depend on how the voxels are stored.
+    """
+    k = min(NEAREST_LOOKED_AT, int(large.sum()))
+    distance, at = cKDTree(positions_mm[large]).query(positions_mm[stray], k=k)
+    distance, candidates = distance.reshape(-1, k), pieces[large][at].reshape(-1, k)
+    known, local = np.unique(pieces[large], return_inverse=True)
+    means = _means_of(z_scores[large], local.reshape(-1))
+    unlike = ((means[np.searchsorted(known, candidates)] - z_scores[stray][:, None]) ** 2).sum(axis=-1)
+    unlike[distance > distance[:, :1] + SAME_DISTANCE_MM] = np.inf
+    return candidates[np.arange(len(candidates)), unlike.argmin(axis=1)]
 
 
 def _pieces(labels: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,20 +161,3 @@ def _pieces(labels: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarr
         pieces[mine] = local[local_at] - 1 + found
         found += count
     return pieces, np.bincount(pieces)
-
-
-def _touching(pieces: np.ndarray, index: np.ndarray) -> list[set[int]]:
-    """For every piece the pieces that share an edge, face or corner with it."""
-    low = index.min(axis=0) - 1
-    grid = np.full(index.max(axis=0) - low + 2, -1, dtype=np.intp)
-    at = index - low
-    grid[tuple(at.T)] = pieces
-    neighbours: list[set[int]] = [set() for _ in range(int(pieces.max()) + 1)]
-    half = [(dz, dy, dx) for dz in (-1, 0, 1) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dz, dy, dx) > (0, 0, 0)]
-    for step in half:
-        other = grid[tuple((at + step).T)]
-        across = (other >= 0) & (other != pieces)
-        for a, b in np.unique(np.stack([pieces[across], other[across]], axis=1), axis=0):
-            neighbours[a].add(int(b))
-            neighbours[b].add(int(a))
-    return neighbours
