@@ -29,7 +29,8 @@ class IITHModule(ScriptedLoadableModule):
         self.parent.contributors = ["The IITH developers"]
         self.parent.helpText = _(
             "Radiomic features of lesion, habitats and ring on every phase and kinetic map, and the scores of the "
-            "models shipped with this extension. Research use only."
+            "models shipped with this extension. Features need no other package; PyRadiomics can be used in their "
+            "place. Research use only."
         )
         self.parent.acknowledgementText = _("Features follow the definitions of PyRadiomics (van Griethuysen 2017).")
 
@@ -146,6 +147,29 @@ class CaseNodes(NamedTuple):
     notes: tuple
 
 
+class WatchedEngine:
+    """A feature engine, and the progress of its work, that tells before every region where the work stands.
+
+    One image with many filters takes a while; without this the window would not answer to Cancel in between.
+    """
+
+    def __init__(self, engine, progress) -> None:
+        self.name, self.version, self._engine, self._progress = engine.name, engine.version, engine, progress
+        self._last = (0.0, "features")
+
+    def step(self, fraction: float, message: str) -> None:
+        self._last = (fraction, message)
+        self._progress.step(fraction, message)
+
+    def shape_features(self, *arguments):
+        self._progress.step(*self._last)
+        return self._engine.shape_features(*arguments)
+
+    def image_features(self, *arguments):
+        self._progress.step(*self._last)
+        return self._engine.image_features(*arguments)
+
+
 class IITHModuleLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
@@ -177,12 +201,13 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         )
 
     def processNodes(
-        self, segmentation, preset="mr_default", engine="pyradiomics", clinical=None, modelNames=None, progress=None
+        self, segmentation, preset="mr_default", engine="native", clinical=None, modelNames=None, progress=None
     ) -> CaseNodes:
         """Features and scores of one exam, in place of those of an earlier run on it.
 
         :param segmentation: result of the SubregionHabitat module
         :param preset: name of a feature preset, None for scores without features
+        :param engine: one of IITHModuleLib.feature_engine.ENGINES
         :param clinical: standard name (hr, her2, age_years) -> value
         :param modelNames: model ids or paths, None for all shipped ones
         """
@@ -202,7 +227,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         exam, imaging = SubregionHabitatLogic().repeat(segmentation, Part(progress, 0.0, 0.2))
         features = None
         if featureEngine is not None:
-            features = self._features(exam, imaging, preset, featureEngine, Part(progress, 0.2, 0.95))
+            features = self._features(imaging, preset, featureEngine, Part(progress, 0.2, 0.95))
         scores = score_models(models, case_values(exam, imaging, values))
         results = mrml_bridge.ExamResults.of(segmentation)
         return self._show(results, features, scores, clinical or {}, models)
@@ -222,12 +247,13 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         return make_engine(name)
 
     @staticmethod
-    def _features(exam, imaging, presetName, engine, progress):
+    def _features(imaging, presetName, engine, progress):
         from IITHModuleLib.features import extract_features
         from IITHModuleLib.presets import load_preset
 
-        preset = load_preset(presetName)
-        return extract_features(exam, imaging.maps, imaging.regions(), preset, engine, imaging.body, progress)
+        preset, regions = load_preset(presetName), imaging.regions()
+        watched = WatchedEngine(engine, progress)
+        return extract_features(imaging.exam, imaging.maps, regions, preset, watched, imaging.body, watched)
 
     @staticmethod
     def _show(results, features, scores, clinical, models) -> CaseNodes:

@@ -198,7 +198,7 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         progress.step(0.5, "report")
         with clock.stage("report"):
             case = build_case(exam, imaging, features, values, scores, clock)
-            html = case_report_html(case, CasePictures.from_result(exam, imaging))
+            html = case_report_html(case, CasePictures.from_result(imaging.exam, imaging))
         self._write(path, html)
         text = results.node("case", "vtkMRMLTextNode", "IITH case")
         text.SetText(json.dumps(case, indent=1, allow_nan=False))

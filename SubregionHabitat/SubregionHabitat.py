@@ -1,11 +1,18 @@
 """Slicer module: from a breast DCE-MRI exam in the scene to kinetic maps, lesion, habitats and peritumoral ring."""
 
+import pathlib
 from typing import Annotated, NamedTuple
 
 import qt
 import slicer
 import vtk
-from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode, vtkMRMLSequenceNode
+from slicer import (
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLMarkupsROINode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLSequenceNode,
+)
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
@@ -17,17 +24,29 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+# Regions that are segments: each has the parameters <role>Segmentation and <role>SegmentId and the widget
+# <role>Selector. The words name it in messages.
+SEGMENT_ROLES = {
+    "voi": "VOI",
+    "lesion": "lesion",
+    "omit": "omit region",
+    "added": "added region",
+    "removed": "removed region",
+    "otherLesions": "other lesions",
+}
+
 
 class SubregionHabitat(ScriptedLoadableModule):
     def __init__(self, parent):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("Subregion Habitat")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Quantification")]
-        self.parent.dependencies = ["Volumes", "Segmentations", "Sequences", "Tables", "Plots"]
+        self.parent.dependencies = ["Volumes", "Segmentations", "Sequences", "Markups", "Tables", "Plots"]
         self.parent.contributors = ["The IITH developers"]
         self.parent.helpText = _(
-            "Kinetic maps, lesion, three perfusion habitats and a peritumoral ring of a breast DCE-MRI exam. "
-            "Research use only."
+            "Motion and bias field correction, kinetic maps, lesion, perfusion habitats and a peritumoral ring of a "
+            "breast DCE-MRI exam. The lesion is drawn, or found by its enhancement in a segment, in a box or at a "
+            "point. Research use only."
         )
         self.parent.acknowledgementText = _(
             "Methods after Chitalia 2023 (kinetic maps), Zhou 2024 and Wu 2018 (habitats, spatial interaction) and "
@@ -40,24 +59,51 @@ class SubregionHabitatParameterNode:
     """Inputs and settings; the defaults are those of SubregionHabitatLib.analysis.ImagingParameters.
 
     Percentages stand where the library has shares. earlyPhase, latePhase: 0 lets the timing rule choose.
+    injectionText: seconds from the pre-contrast phase, empty when not known. habitatModel: file made by
+    ``iith habitats``, empty for habitats of this lesion alone.
     """
 
     dceSequence: vtkMRMLSequenceNode
     phaseVolumes: list[vtkMRMLScalarVolumeNode]
     timesText: str = ""
+    injectionText: str = ""
+    acceptNoTimes: bool = False
     voiSegmentation: vtkMRMLSegmentationNode
     voiSegmentId: str = ""
+    box: vtkMRMLMarkupsROINode
+    seedPoint: vtkMRMLMarkupsFiducialNode
     lesionSegmentation: vtkMRMLSegmentationNode
     lesionSegmentId: str = ""
+    omitSegmentation: vtkMRMLSegmentationNode
+    omitSegmentId: str = ""
+    addedSegmentation: vtkMRMLSegmentationNode
+    addedSegmentId: str = ""
+    removedSegmentation: vtkMRMLSegmentationNode
+    removedSegmentId: str = ""
+    otherLesionsSegmentation: vtkMRMLSegmentationNode
+    otherLesionsSegmentId: str = ""
+    registration: Annotated[str, Choice(["none", "rigid", "bspline"])] = "none"
+    n4: bool = False
+    keepPrepared: bool = False
     peThresholdPercent: Annotated[float, WithinRange(10.0, 150.0)] = 70.0
     background: Annotated[str, Choice(["auto", "on", "off"])] = "auto"
     backgroundPercent: Annotated[float, WithinRange(10.0, 100.0)] = 60.0
+    backgroundPercentile: Annotated[float, WithinRange(1.0, 100.0)] = 95.0
+    omitted: Annotated[str, Choice(["zero", "left_out"])] = "zero"
     minNeighbours: Annotated[int, WithinRange(0, 26)] = 4
+    neighboursWithin: Annotated[str, Choice(["voi", "image"])] = "voi"
     minSer: Annotated[float, WithinRange(0.0, 3.0)] = 0.0
+    minSerInclusive: bool = True
+    keepParts: Annotated[str, Choice(["largest", "all", "seed"])] = "largest"
+    minPartMm3: Annotated[float, WithinRange(0.0, 100000.0)] = 65.0
     earlyPhase: Annotated[int, WithinRange(0, 999)] = 0
     latePhase: Annotated[int, WithinRange(0, 999)] = 0
     peakSearch: Annotated[str, Choice(["all_post", "selected", "early"])] = "all_post"
     wosMode: Annotated[str, Choice(["normalised", "chitalia"])] = "normalised"
+    habitatMode: Annotated[str, Choice(["per_tumour", "two_level"])] = "per_tumour"
+    habitatModel: pathlib.Path
+    habitatCount: Annotated[int, WithinRange(2, 6)] = 3
+    chooseCount: Annotated[str, Choice(["no", "silhouette", "gap"])] = "no"
     kmeansStarts: Annotated[int, WithinRange(1, 200)] = 20
     seed: Annotated[int, WithinRange(0, 2147483647)] = 20260
     winsorPercent: Annotated[float, WithinRange(0.0, 20.0)] = 1.0
@@ -91,7 +137,7 @@ class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.showCurvesButton.connect("clicked(bool)", self.onShowCurvesButton)
         # segment selectors and checkable lists have no connector in parameterNodeWrapper
-        for selector in (self.ui.voiSelector, self.ui.lesionSelector):
+        for selector in self._segmentSelectors().values():
             selector.connect("currentNodeChanged(vtkMRMLNode*)", self._onRegionSelected)
             selector.connect("currentSegmentChanged(QString)", self._onRegionSelected)
         self.ui.phasesSelector.connect("checkedNodesChanged()", self._onPhasesChecked)
@@ -109,6 +155,7 @@ class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneStartClose(self, _caller, _event) -> None:
         self.setParameterNode(None)
+        self.logic.forget()
 
     def onSceneEndClose(self, _caller, _event) -> None:
         if self.parent.isEntered:
@@ -119,6 +166,7 @@ class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(self.logic.getParameterNode())
         parameters = self._parameterNode
         sequences = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
+        sequences = [node for node in sequences if not node.GetAttribute("IITH.kind")]
         if parameters.dceSequence is None and not len(parameters.phaseVolumes) and len(sequences) == 1:
             parameters.dceSequence = sequences[0]
 
@@ -139,8 +187,9 @@ class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         parameters = self._parameterNode
         self._updating = True
         try:
-            self._showRegion(self.ui.voiSelector, parameters.voiSegmentation, parameters.voiSegmentId)
-            self._showRegion(self.ui.lesionSelector, parameters.lesionSegmentation, parameters.lesionSegmentId)
+            for role, selector in self._segmentSelectors().items():
+                selector.setCurrentNode(getattr(parameters, f"{role}Segmentation"))
+                selector.setCurrentSegmentID(getattr(parameters, f"{role}SegmentId"))
             checked = [node for node in parameters.phaseVolumes if node is not None]
             for node in self.ui.phasesSelector.checkedNodes():
                 if node not in checked:
@@ -152,19 +201,16 @@ class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.phasesLabel.text = self.logic.describePhases(parameters)
         self._checkCanApply()
 
-    @staticmethod
-    def _showRegion(selector, segmentation, segmentId: str) -> None:
-        selector.setCurrentNode(segmentation)
-        selector.setCurrentSegmentID(segmentId)
+    def _segmentSelectors(self) -> dict:
+        return {role: getattr(self.ui, f"{role}Selector") for role in SEGMENT_ROLES}
 
     def _onRegionSelected(self, *_arguments) -> None:
         if self._parameterNode is None or self._updating:
             return
         with slicer.util.NodeModify(self._parameterNode):
-            self._parameterNode.voiSegmentation = self.ui.voiSelector.currentNode()
-            self._parameterNode.voiSegmentId = self.ui.voiSelector.currentSegmentID() or ""
-            self._parameterNode.lesionSegmentation = self.ui.lesionSelector.currentNode()
-            self._parameterNode.lesionSegmentId = self.ui.lesionSelector.currentSegmentID() or ""
+            for role, selector in self._segmentSelectors().items():
+                setattr(self._parameterNode, f"{role}Segmentation", selector.currentNode())
+                setattr(self._parameterNode, f"{role}SegmentId", selector.currentSegmentID() or "")
 
     def _onPhasesChecked(self, *_arguments) -> None:
         if self._parameterNode is not None and not self._updating:
@@ -173,14 +219,17 @@ class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _checkCanApply(self) -> None:
         parameters = self._parameterNode
         hasExam = bool(self.logic.examNodes(parameters))
-        hasRegion = bool(parameters.voiSegmentId or parameters.lesionSegmentId)
+        drawn = bool(parameters.voiSegmentId or parameters.lesionSegmentId)
+        hasRegion = drawn or parameters.box is not None or parameters.seedPoint is not None
         self.ui.applyButton.enabled = hasExam and hasRegion and not self._running
         if self.ui.applyButton.enabled:
             self.ui.applyButton.toolTip = _("Compute maps, lesion, habitats and ring")
         elif not hasExam:
             self.ui.applyButton.toolTip = _("Select the DCE sequence, or the volumes of its phases with their times")
         else:
-            self.ui.applyButton.toolTip = _("Select the segment of the region of interest or of the lesion")
+            self.ui.applyButton.toolTip = _(
+                "Select the segment of the region of interest or of the lesion, a box, or a seed point"
+            )
         self.ui.showCurvesButton.enabled = hasExam and self.logic.curveChart(parameters) is not None
 
     def onApplyButton(self, _checked=False) -> None:
@@ -210,7 +259,10 @@ class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class ImagingNodes(NamedTuple):
-    """The result nodes of one run; ``maps`` by map name, ``warnings`` one sentence each."""
+    """The result nodes of one run; ``maps`` by map name, ``warnings`` one sentence each.
+
+    preparedSequence: the phases as measured, None unless they were corrected and asked for.
+    """
 
     maps: dict
     segmentation: object
@@ -218,9 +270,14 @@ class ImagingNodes(NamedTuple):
     curvesTable: object
     curvesChart: object
     warnings: tuple
+    partsTable: object
+    preparedSequence: object
 
 
 class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
+    # (key of the inputs, result) of the last analysis that corrected the exam, which can take minutes
+    _lastCorrected = None
+
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
 
@@ -243,12 +300,16 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         from SubregionHabitatLib.mrml_bridge import parse_times, phase_times
 
         try:
-            times, timing = phase_times(nodes, parse_times(parameters.timesText))
+            times, timing = phase_times(nodes, parse_times(parameters.timesText), parameters.acceptNoTimes)
         except InputError as error:
             lines = [str(error)]
             if parameters.dceSequence is None:
                 lines += [_("{number}. {volume}").format(number=i + 1, volume=n.GetName()) for i, n in enumerate(nodes)]
             return "\n".join(lines)
+        if not timing.known:
+            return _("{count} phases in the order of the list, times not known: no slopes per minute").format(
+                count=len(times)
+            )
         if parameters.dceSequence is None:
             return "\n".join(
                 _("{volume}: {time} s").format(volume=node.GetName(), time=f"{time:g}")
@@ -271,11 +332,16 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         """The settings of the parameter node as the library's ImagingParameters."""
         from SubregionHabitatLib.analysis import ImagingParameters
         from SubregionHabitatLib.habitats import HabitatParameters
-        from SubregionHabitatLib.lesion import FtvParameters
+        from SubregionHabitatLib.lesion import FtvParameters, LesionParameters
         from SubregionHabitatLib.preparation import PreparationParameters
+        from SubregionHabitatLib.registration import RegistrationParameters
 
         return ImagingParameters(
-            preparation=PreparationParameters(air_share_of_p99=parameters.airPercent / 100),
+            preparation=PreparationParameters(
+                registration=RegistrationParameters(mode=parameters.registration),
+                n4=parameters.n4,
+                air_share_of_p99=parameters.airPercent / 100,
+            ),
             early=parameters.earlyPhase or None,
             late=parameters.latePhase or None,
             peak_search=parameters.peakSearch,
@@ -286,9 +352,19 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
                 background_fraction=parameters.backgroundPercent / 100,
                 min_neighbours=parameters.minNeighbours,
                 min_ser=parameters.minSer,
+                background_percentile=parameters.backgroundPercentile,
+                omitted=parameters.omitted,
+                neighbours_within=parameters.neighboursWithin,
+                min_ser_inclusive=parameters.minSerInclusive,
             ),
+            lesion=LesionParameters(keep=parameters.keepParts, min_component_mm3=parameters.minPartMm3),
             habitats=HabitatParameters(
-                n_init=parameters.kmeansStarts, seed=parameters.seed, winsor_percent=parameters.winsorPercent
+                k=parameters.habitatCount,
+                n_init=parameters.kmeansStarts,
+                seed=parameters.seed,
+                winsor_percent=parameters.winsorPercent,
+                mode=parameters.habitatMode,
+                choose_k=parameters.chooseCount,
             ),
             ring_mm=parameters.ringRadiusMm,
             ring_distance_from=parameters.ringDistanceFrom,
@@ -298,45 +374,90 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
 
     def process(self, parameters: SubregionHabitatParameterNode, progress=None) -> ImagingNodes:
         """Analyze what the parameter node selects. Raises InputError with one sentence for what is missing."""
+        segments = {
+            role: (getattr(parameters, f"{role}Segmentation"), getattr(parameters, f"{role}SegmentId"))
+            for role in SEGMENT_ROLES
+        }
         return self.processNodes(
             self.examNodes(parameters),
             timesText=parameters.timesText,
-            voi=(parameters.voiSegmentation, parameters.voiSegmentId),
-            lesion=(parameters.lesionSegmentation, parameters.lesionSegmentId),
             imagingParameters=self.imagingParameters(parameters),
             progress=progress,
+            box=parameters.box,
+            seedPoint=parameters.seedPoint,
+            injectionText=parameters.injectionText,
+            acceptNoTimes=parameters.acceptNoTimes,
+            habitatModel=parameters.habitatModel if parameters.habitatModel != pathlib.Path() else None,
+            keepPrepared=parameters.keepPrepared,
+            **segments,
         )
 
     def processNodes(
-        self, examNodes, timesText="", voi=None, lesion=None, imagingParameters=None, progress=None
+        self,
+        examNodes,
+        timesText="",
+        voi=None,
+        lesion=None,
+        imagingParameters=None,
+        progress=None,
+        *,
+        box=None,
+        seedPoint=None,
+        omit=None,
+        added=None,
+        removed=None,
+        otherLesions=None,
+        injectionText="",
+        acceptNoTimes=False,
+        habitatModel=None,
+        keepPrepared=False,
     ) -> ImagingNodes:
         """Analyze an exam and put the results into the scene, in place of those of an earlier run on it.
 
         :param examNodes: one sequence node in a list, or one scalar volume node per phase
         :param timesText: seconds per phase, in the order of ``examNodes``; needed for volumes
-        :param voi, lesion: (segmentation node, segment ID); one of the two is needed
+        :param voi, lesion: (segmentation node, segment ID); one of these, ``box`` or ``seedPoint`` is needed
         :param imagingParameters: SubregionHabitatLib.analysis.ImagingParameters
         :param progress: see SubregionHabitatLib.progress; raising Cancelled leaves the scene as it was
+        :param box: markups ROI node in place of ``voi``
+        :param seedPoint: point list node with one point in the lesion
+        :param omit, added, removed, otherLesions: (segmentation node, segment ID), see DrawnRegions
+        :param injectionText: seconds from the pre-contrast phase, empty when not known
+        :param acceptNoTimes: measure an exam without times, then without slopes per minute
+        :param habitatModel: file made by ``iith habitats``; its centres and settings then apply
+        :param keepPrepared: put the phases into the scene as they were measured, if they were corrected
         """
         from SubregionHabitatLib import mrml_bridge
-        from SubregionHabitatLib.analysis import analyze_imaging
+        from SubregionHabitatLib.analysis import ImagingParameters, analyze_imaging
+        from SubregionHabitatLib.habitat_file import load_habitat_model
 
-        times = mrml_bridge.parse_times(timesText)
-        exam = mrml_bridge.exam_from_nodes(examNodes, times)
-        regions = {}
-        for role, selected in (("VOI", voi), ("lesion", lesion)):
-            if selected is not None and (selected[0] is not None or selected[1]):
-                regions[role] = mrml_bridge.region_from_segment(*selected, exam.geometry, role)
-        result = analyze_imaging(exam, imagingParameters, regions.get("VOI"), regions.get("lesion"), progress=progress)
+        times, injection = mrml_bridge.parse_times(timesText), mrml_bridge.parse_injection(injectionText)
+        model = None if habitatModel is None else load_habitat_model(habitatModel)
+        exam = mrml_bridge.exam_from_nodes(examNodes, times, injection, acceptNoTimes)
+        segments = {
+            "voi": voi,
+            "lesion": lesion,
+            "omit": omit,
+            "added": added,
+            "removed": removed,
+            "otherLesions": otherLesions,
+        }
+        regions = self._regions(segments, box, seedPoint, exam.geometry)
+        inputs = mrml_bridge.AnalysisInputs(exam, imagingParameters or ImagingParameters(), regions, model)
+        result = analyze_imaging(
+            exam, inputs.parameters, progress=progress, regions=regions, habitat_model=inputs.habitat_model
+        )
         results = mrml_bridge.ExamResults(examNodes)
-        nodes = self._show(results, exam.geometry, result)
-        mrml_bridge.note_inputs(results, result.parameters, regions, times, nodes.maps["pe_early"])
+        nodes = self._show(results, result, keepPrepared and result.exam is not exam)
+        mrml_bridge.note_inputs(results, inputs, times, nodes.maps["pe_early"])
+        self._remember(inputs, result)
         return nodes
 
     def repeat(self, segmentation, progress=None):
         """Exam and ImagingResult behind a habitat segmentation, computed anew from what was noted beside it.
 
-        Raises InputError when the segmentation is no such result, or was edited since.
+        The last analysis that corrected the exam is at hand and not computed anew. Raises InputError when the
+        segmentation is no such result, or was edited since.
         """
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.analysis import analyze_imaging
@@ -346,34 +467,88 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
             raise InputError(
                 "No habitat segmentation is selected; run the Subregion Habitat module and select its result."
             )
-        exam, parameters, regions = mrml_bridge.noted_inputs(mrml_bridge.ExamResults.of(segmentation))
-        result = analyze_imaging(exam, parameters, regions.get("VOI"), regions.get("lesion"), progress=progress)
+        inputs = mrml_bridge.noted_inputs(mrml_bridge.ExamResults.of(segmentation))
+        last = SubregionHabitatLogic._lastCorrected
+        if last is not None and last[0] == inputs.key:
+            result = last[1]
+        else:
+            result = analyze_imaging(
+                inputs.exam,
+                inputs.parameters,
+                progress=progress,
+                regions=inputs.regions,
+                habitat_model=inputs.habitat_model,
+            )
+            self._remember(inputs, result)
         mrml_bridge.check_unchanged(segmentation, result)
-        return exam, result
+        return inputs.exam, result
 
     @staticmethod
-    def _show(results, geometry, result) -> ImagingNodes:
+    def _remember(inputs, result) -> None:
+        if result.exam is not inputs.exam:
+            SubregionHabitatLogic._lastCorrected = (inputs.key, result)
+
+    @staticmethod
+    def forget() -> None:
+        """Let go of the corrected exam that is kept in memory."""
+        SubregionHabitatLogic._lastCorrected = None
+
+    @staticmethod
+    def _regions(segments, box, seedPoint, geometry):
+        """What was drawn, as the library's DrawnRegions on the exam's grid."""
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.analysis import DrawnRegions
+        from SubregionHabitatLib.errors import InputError
+
+        masks = {
+            role: mrml_bridge.region_from_segment(*selected, geometry, SEGMENT_ROLES[role])
+            for role, selected in segments.items()
+            if selected is not None and (selected[0] is not None or selected[1])
+        }
+        if box is not None and "voi" in masks:
+            raise InputError("A segment and a box are selected as region of interest; deselect one of them.")
+        if box is not None:
+            masks["voi"] = mrml_bridge.region_from_roi(box, geometry)
+        if "otherLesions" in masks:
+            masks["other_lesions"] = masks.pop("otherLesions")
+        seed = None if seedPoint is None else mrml_bridge.point_from_markups(seedPoint, geometry)
+        return DrawnRegions(**masks, seed_lps=seed)
+
+    @staticmethod
+    def _show(results, result, keepPrepared) -> ImagingNodes:
         from SubregionHabitatLib import mrml_bridge
 
+        geometry, timesKnown = result.maps.geometry, result.exam.timing.known
         maps = {}
-        for name, array in result.maps.items():
+        for name, (array, unit) in mrml_bridge.result_maps(result).items():
             maps[name] = results.node(f"map.{name}", "vtkMRMLScalarVolumeNode", f"IITH {name}")
             mrml_bridge.set_map(maps[name], name, array, geometry, result.lesion.mask)
+            maps[name].SetAttribute(mrml_bridge.UNIT_ATTRIBUTE, unit)
+        results.remove("map.", keep=[f"map.{name}" for name in maps])
         segmentation = results.node("segmentation", "vtkMRMLSegmentationNode", "IITH habitats")
         segments = mrml_bridge.result_segments(result)
         mrml_bridge.set_segments(segmentation, segments, geometry, maps["pe_early"])
         volumesTable = results.node("table.volumes", "vtkMRMLTableNode", "IITH volumes")
         mrml_bridge.set_table(volumesTable, mrml_bridge.volume_columns(result))
+        partsTable = results.node("table.parts", "vtkMRMLTableNode", "IITH lesion parts")
+        mrml_bridge.set_table(partsTable, mrml_bridge.part_columns(result))
         curvesTable = results.node("curves.table", "vtkMRMLTableNode", "IITH curves")
-        mrml_bridge.set_curves(curvesTable, result.curves)
+        mrml_bridge.set_curves(curvesTable, result.curves, timesKnown)
         chart = results.node("curves.chart", "vtkMRMLPlotChartNode", "IITH enhancement")
         series = {
             curve.region: results.node(f"curves.series.{curve.region}", "vtkMRMLPlotSeriesNode", curve.region)
             for curve in result.curves
         }
         results.remove("curves.series.", keep=[f"curves.series.{region}" for region in series])
-        mrml_bridge.set_curve_plot(chart, series, curvesTable, mrml_bridge.curve_colors(result))
-        return ImagingNodes(maps, segmentation, volumesTable, curvesTable, chart, result.warnings)
+        colors = mrml_bridge.curve_colors(result)
+        mrml_bridge.set_curve_plot(chart, series, curvesTable, colors, timesKnown)
+        prepared = None
+        if keepPrepared:
+            prepared = results.node("prepared", "vtkMRMLSequenceNode", "IITH corrected exam")
+            mrml_bridge.set_sequence(prepared, result.exam)
+        else:
+            results.remove("prepared")
+        return ImagingNodes(maps, segmentation, volumesTable, curvesTable, chart, result.warnings, partsTable, prepared)
 
 
 def simulatedNodes():

@@ -10,14 +10,16 @@ attribute ``KIND_ATTRIBUTE`` what it is. ``ExamResults`` finds them again, so th
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import importlib.util
 import json
+import math
 import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +27,21 @@ import slicer
 import vtk
 from vtk.util import numpy_support
 
-from .analysis import ImagingParameters, ImagingResult
-from .bias_field import BiasFieldParameters
+from .analysis import DrawnRegions, ImagingParameters, ImagingResult
 from .curves import EnhancementCurve
 from .dicom_exam import digest, hash_uid
 from .errors import Cancelled, InputError
 from .exam import DceExam, ExamSource, Timing, check_times
 from .geometry import Geometry, bounding_box
-from .habitats import HabitatParameters
-from .lesion import FtvParameters, LesionParameters
+from .habitat_file import habitat_model_to_json, load_habitat_model
+from .habitat_model import HabitatModel
+from .imaging_settings import settings_from_json, settings_to_json
+from .kinetics import TIME_MAPS
+from .lesion_points import nearest_voxel
+from .lesion_roi import voi_from_turned_box
 from .masks import DrawnRegion, RegionMask, onto_grid
-from .preparation import PreparationParameters
-from .registration import RegistrationParameters
-from .timing import unwrap_midnight
+from .sequence_times import importer_times, index_times
+from .times_file import with_injection
 
 EXAM_ROLE = "IITH.exam"
 KIND_ATTRIBUTE = "IITH.kind"
@@ -127,16 +131,6 @@ def set_volume(volume, array: np.ndarray, geometry: Geometry) -> None:
 
 # --- the exam --------------------------------------------------------------------------------------------------------
 
-# Units in which sequences and the DICOM importer give times; other units are not times.
-_SECONDS_PER_UNIT = {
-    "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "min": 60.0, "minute": 60.0,
-    "minutes": 60.0,
-}  # fmt: skip
-# DICOM tags by which the importer orders frames and that are clocks, with how far each can be trusted.
-_CLOCK_TAGS = {
-    "TriggerTime": "high", "AcquisitionTime": "high", "ContentTime": "high", "SeriesTime": "medium",
-    "DeltaStartTime": "medium",
-}  # fmt: skip
 _ASK_FOR_TIMES = "enter the phase times in seconds, for example 0, 90, 180, 270"
 
 
@@ -153,13 +147,32 @@ def parse_times(text: str) -> tuple[float, ...]:
     return tuple(values)
 
 
-def exam_from_nodes(nodes: Sequence, times_s: Sequence[float] = ()) -> DceExam:
+def parse_injection(text: str) -> float | None:
+    """Start of the injection in seconds from the pre-contrast phase; empty text gives None, not known."""
+    if not text.strip():
+        return None
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"The injection time {text.strip()[:40]!r} is not a number of seconds; correct or clear it.")
+    return value
+
+
+def exam_from_nodes(
+    nodes: Sequence,
+    times_s: Sequence[float] = (),
+    injection_s: float | None = None,
+    accept_no_times: bool = False,
+) -> DceExam:
     """The exam in one sequence of scalar volumes, or in one scalar volume per phase (in any order).
 
-    Times are those of ``phase_times``. Raises InputError when nodes or times are missing or do not fit together.
+    Times are those of ``phase_times``; injection_s: start of the injection in seconds from the pre-contrast phase.
+    Raises InputError when nodes or times are missing or do not fit together.
     """
     volumes = _phase_volumes(nodes)
-    found, timing = phase_times(nodes, times_s)
+    found, timing = phase_times(nodes, times_s, accept_no_times)
     check_times(tuple(sorted(found)), len(volumes))
     order = np.argsort(found, kind="stable")
     volumes, seconds = [volumes[i] for i in order], [found[i] - min(found) for i in order]
@@ -175,7 +188,8 @@ def exam_from_nodes(nodes: Sequence, times_s: Sequence[float] = ()) -> DceExam:
             )
         signal[index] = array
     source = _source(_present(nodes), len(volumes), signal)
-    return DceExam(signal=signal, times_s=tuple(seconds), geometry=geometry, timing=timing, source=source)
+    exam = DceExam(signal=signal, times_s=tuple(seconds), geometry=geometry, timing=timing, source=source)
+    return with_injection(exam, injection_s)
 
 
 def _source(nodes: Sequence, n_phases: int, signal: np.ndarray) -> ExamSource:
@@ -195,32 +209,42 @@ def _source(nodes: Sequence, n_phases: int, signal: np.ndarray) -> ExamSource:
     )
 
 
-def phase_times(nodes: Sequence, times_s: Sequence[float] = ()) -> tuple[list[float], Timing]:
+def phase_times(
+    nodes: Sequence, times_s: Sequence[float] = (), accept_no_times: bool = False
+) -> tuple[list[float], Timing]:
     """Seconds of each phase in the order of the nodes (or of the sequence's frames), and where they come from.
 
     These are ``times_s`` where given, else what the DICOM importer noted from a clock tag, else a sequence's index
-    values when they are times in s, ms or min. Frame numbers 0..n-1 are not times: InputError asks for them.
+    values when they are times in s, ms or min. Frame numbers 0..n-1 are not times: InputError asks for them, unless
+    accept_no_times lets the phases count as 0, 1, 2, ... with ``timing.known`` False.
     """
     n_phases = len(_phase_volumes(nodes))
     if times_s:
         check_times(tuple(sorted(times_s)), n_phases)
-        return [float(t) for t in times_s], Timing(source="user", confidence="high")
+        return [float(t) for t in times_s], Timing("user", "high", phase_sources=("user",) * n_phases)
+    found, problem = None, f"{n_phases} phase volumes are selected without times"
     if _is_sequence(nodes):
-        return _sequence_times(_present(nodes)[0], n_phases)
-    raise InputError(f"{n_phases} phase volumes are selected without times; {_ASK_FOR_TIMES}.")
+        found, problem = _sequence_times(_present(nodes)[0], n_phases)
+    if found is not None:
+        return list(found[0]), found[1]
+    if not accept_no_times:
+        raise InputError(f"{problem}; {_ASK_FOR_TIMES}.")
+    note = "The phases carry no times; they are taken in the order given, and slopes are not available."
+    timing = Timing("none", "none", notes=(note,), known=False, phase_sources=("none",) * n_phases)
+    return [float(k) for k in range(n_phases)], timing
 
 
 def set_sequence(sequence, exam: DceExam) -> None:
-    """Make the phases of an exam the content of a sequence node, indexed by time in seconds."""
+    """Make the phases of an exam the content of a sequence node, indexed by time in seconds or else by number."""
     sequence.RemoveAllDataNodes()
-    sequence.SetIndexName("time")
-    sequence.SetIndexUnit("s")
+    sequence.SetIndexName("time" if exam.timing.known else "frame")
+    sequence.SetIndexUnit("s" if exam.timing.known else "")
     sequence.SetIndexType(slicer.vtkMRMLSequenceNode.NumericIndex)
     for index, time_s in enumerate(exam.times_s):
         volume = slicer.vtkMRMLScalarVolumeNode()
         volume.SetName(f"phase {index}")
         set_volume(volume, exam.signal[index], exam.geometry)
-        sequence.SetDataNodeAtValue(volume, f"{time_s:g}")
+        sequence.SetDataNodeAtValue(volume, repr(round(float(time_s), 6)))
 
 
 def _present(nodes: Sequence) -> list:
@@ -244,46 +268,21 @@ def _phase_volumes(nodes: Sequence) -> list:
     return volumes
 
 
-def _sequence_times(sequence, n_phases: int) -> tuple[list[float], Timing]:
+def _sequence_times(sequence, n_phases: int) -> tuple[tuple[tuple[float, ...], Timing] | None, str]:
+    """(times, where they come from) or None, and what is wrong in that case."""
+    name = sequence.GetName()
     tag = sequence.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagName")
     labels = sequence.GetAttribute("MultiVolume.FrameLabels")
     if tag and labels:
-        return _importer_times(sequence, tag, labels, n_phases)
-    unit = _SECONDS_PER_UNIT.get((sequence.GetIndexUnit() or "").strip().lower())
-    is_time = (sequence.GetIndexName() or "").strip().lower() == "time" and unit is not None
-    values = _numbers([sequence.GetNthIndexValue(i) for i in range(n_phases)])
-    if not is_time or values is None or _are_frame_numbers(values):
-        raise InputError(
-            f"The sequence '{sequence.GetName()}' numbers its frames and does not say when they were acquired; "
-            f"{_ASK_FOR_TIMES}."
-        )
-    return [v * unit for v in values], Timing(source="sequence index", confidence="medium")
-
-
-def _importer_times(sequence, tag: str, labels: str, n_phases: int) -> tuple[list[float], Timing]:
-    unit = (sequence.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits") or "").strip().lower()
-    values = _numbers(labels.split(","))
-    if tag not in _CLOCK_TAGS or unit not in _SECONDS_PER_UNIT or values is None or len(values) != n_phases:
-        raise InputError(
-            f"The frames of '{sequence.GetName()}' were ordered by {tag}, which does not say when they were acquired; "
-            f"{_ASK_FOR_TIMES}."
-        )
-    seconds = unwrap_midnight([v * _SECONDS_PER_UNIT[unit] for v in values])
-    return seconds, Timing(source=tag, confidence=_CLOCK_TAGS[tag])
-
-
-def _numbers(words: Sequence[str]) -> list[float] | None:
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        return None
-    return values if np.isfinite(values).all() else None
-
-
-def _are_frame_numbers(values: Sequence[float]) -> bool:
-    """0, 1, 2 .. or 1, 2, 3 ..: an importer's counting, not seconds between phases of a breast exam."""
-    start = values[0] if values else 0.0
-    return start in (0.0, 1.0) and all(v == start + i for i, v in enumerate(values))
+        found = importer_times(tag, sequence.GetAttribute("MultiVolume.FrameIdentifyingDICOMTagUnits") or "", labels)
+        problem = f"The frames of '{name}' were ordered by {tag}, which does not say when they were acquired"
+    else:
+        values = [sequence.GetNthIndexValue(i) for i in range(n_phases)]
+        found = index_times(sequence.GetIndexName() or "", sequence.GetIndexUnit() or "", values)
+        problem = f"The sequence '{name}' numbers its frames and does not say when they were acquired"
+    if found is not None and (len(found[0]) != n_phases or not np.isfinite(found[0]).all()):
+        found = None
+    return found, problem
 
 
 # --- regions ---------------------------------------------------------------------------------------------------------
@@ -344,6 +343,47 @@ def segment_names(segmentation) -> dict[str, str]:
     inner = segmentation.GetSegmentation()
     ids = [inner.GetNthSegmentID(i) for i in range(inner.GetNumberOfSegments())]
     return {segment_id: inner.GetSegment(segment_id).GetName() for segment_id in ids}
+
+
+def point_from_markups(node, geometry: Geometry) -> tuple[float, float, float]:
+    """The one placed point of a point list, LPS mm.
+
+    Raises InputError for no point, several points, or a point outside the exam.
+    """
+    placed = [
+        i
+        for i in range(node.GetNumberOfControlPoints())
+        if node.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined
+    ]
+    if len(placed) != 1:
+        raise InputError(
+            f"The point list '{node.GetName()}' holds {len(placed)} placed points; place exactly one, in the lesion."
+        )
+    ras = np.array(node.GetNthControlPointPositionWorld(placed[0]))
+    lps = tuple((ras * (-1, -1, 1)).tolist())
+    nearest_voxel(lps, geometry, "seed point")
+    return lps
+
+
+def region_from_roi(node, geometry: Geometry) -> RegionMask:
+    """The voxels of the exam's grid whose centres lie in a ROI box, which may be turned.
+
+    Raises InputError for a box that is not placed, is inside out or under a transform that bends it, and as
+    ``voi_from_turned_box``.
+    """
+    name = node.GetName()
+    if node.GetNumberOfDefinedControlPoints() < 1:
+        raise InputError(f"The box '{name}' is not placed; place it around the lesion.")
+    if node.GetInsideOut():
+        raise InputError(f"The box '{name}' is set to inside out; switch that off.")
+    transform = node.GetParentTransformNode()
+    if transform is not None and not transform.IsTransformToWorldLinear():
+        raise InputError(
+            f"The box '{name}' is under the transform '{transform.GetName()}', which bends it; take it out of the "
+            "transform."
+        )
+    box_to_lps = _FLIP @ array_from_matrix(node.GetObjectToWorldMatrix())
+    return voi_from_turned_box(geometry, box_to_lps, np.array(node.GetSize()))
 
 
 def _segment_on_own_grid(segmentation, segment_id: str, name: str, role: str) -> DrawnRegion:
@@ -408,12 +448,18 @@ def result_segments(result: ImagingResult) -> list[Segment]:
     segments = [Segment("lesion", "Lesion", LESION_COLOR, NEOPLASM_TERMINOLOGY, result.lesion.mask, filled=False)]
     for index, name in enumerate(result.habitats.names):
         mask = result.habitats.labels == index + 1
-        segments.append(
-            Segment(f"habitat{index + 1}", f"Habitat {index + 1}: {name} perfusion", HABITAT_COLORS[index],
-                    NEOPLASM_TERMINOLOGY, mask)
-        )  # fmt: skip
+        shown = _habitat_title(index, name, len(result.habitats.names))
+        segments.append(Segment(f"habitat{index + 1}", shown, HABITAT_COLORS[index], NEOPLASM_TERMINOLOGY, mask))
     radius = f"Peritumoral ring, {result.ring.radius_mm:g} mm"
     return [*segments, Segment("ring", radius, RING_COLOR, TISSUE_TERMINOLOGY, result.ring.mask)]
+
+
+def _habitat_title(index: int, name: str, k: int) -> str:
+    """ "Habitat 1: poor perfusion"; where habitats have numbers for names, the ends of their order are told."""
+    if k == 3:
+        return f"Habitat {index + 1}: {name} perfusion"
+    end = {0: ": lowest perfusion", k - 1: ": highest perfusion"}.get(index, "")
+    return f"Habitat {index + 1} of {k}{end}"
 
 
 def check_unchanged(segmentation, result: ImagingResult) -> None:
@@ -455,7 +501,17 @@ MAP_DISPLAY = {
     "ser": ((0.0, 2.0), _SEQUENTIAL),
     "wis": (None, _SEQUENTIAL),
     "wos": (None, _SEQUENTIAL),
+    "time_to_peak": (None, _SEQUENTIAL),
 }
+UNIT_ATTRIBUTE = "IITH.unit"
+
+
+def result_maps(result: ImagingResult) -> dict[str, tuple[np.ndarray, str]]:
+    """Map name -> (array, unit) of every map that is defined: without phase times some are not."""
+    maps = result.maps
+    units = {**maps.units(), "time_to_peak": "min"}
+    undefined = () if result.exam.timing.known else TIME_MAPS
+    return {name: (getattr(maps, name), unit) for name, unit in units.items() if name not in undefined}
 
 
 def set_map(volume, name: str, array: np.ndarray, geometry: Geometry, lesion: np.ndarray) -> None:
@@ -562,17 +618,38 @@ def volume_columns(result: ImagingResult) -> list[Column]:
     return [Column(name, [row[i] for row in rows]) for i, name in enumerate(names)]
 
 
+def part_columns(result: ImagingResult) -> list[Column]:
+    """The connected parts of the lesion and those left out, largest first; positions as Slicer shows them (RAS)."""
+    parts = result.lesion.parts
+    centres = [(-p.centroid_lps_mm[0], -p.centroid_lps_mm[1], p.centroid_lps_mm[2]) for p in parts]
+    return [
+        Column("part", list(range(1, len(parts) + 1))),
+        Column("belongs to the lesion", ["yes" if p.kept else "no" for p in parts]),
+        Column("volume", [p.volume_cc for p in parts], "cc"),
+        Column("voxels", [p.n_voxels for p in parts]),
+        Column("longest diameter", [p.longest_diameter_mm for p in parts], "mm"),
+        *(
+            Column(axis, [centre[i] for centre in centres], "mm", f"Centroid, {axis} axis of the patient (RAS)")
+            for i, axis in enumerate("RAS")
+        ),
+    ]
+
+
 def curve_colors(result: ImagingResult) -> dict[str, tuple[float, float, float]]:
     """Region of a curve -> the colour of its segment."""
     habitats = dict(zip(result.habitats.names, HABITAT_COLORS, strict=False))
     return {**habitats, "lesion": LESION_COLOR, "ring": RING_COLOR}
 
 
-def set_curves(table, curves: Sequence[EnhancementCurve]) -> None:
+def set_curves(table, curves: Sequence[EnhancementCurve], times_known: bool = True) -> None:
     """Mean and spread of the enhancement of each region over time as columns of a table."""
     if not curves:
         raise ValueError("no curves")
-    columns = [Column("time", curves[0].times_s, "s", "Seconds after the pre-contrast phase")]
+    columns = [
+        Column("time", curves[0].times_s, "s", "Seconds after the pre-contrast phase")
+        if times_known
+        else Column("time", curves[0].times_s, "", "Number of the phase, because no times are known")
+    ]
     for curve in curves:
         about = f"enhancement of {curve.region} over its {curve.n_voxels} voxels"
         columns.append(Column(curve.region, curve.mean, "%", f"Mean {about}"))
@@ -580,7 +657,9 @@ def set_curves(table, curves: Sequence[EnhancementCurve]) -> None:
     set_table(table, columns)
 
 
-def set_curve_plot(chart, series: Mapping[str, object], table, colors: Mapping[str, tuple]) -> None:
+def set_curve_plot(
+    chart, series: Mapping[str, object], table, colors: Mapping[str, tuple], times_known: bool = True
+) -> None:
     """Plot the curves of ``table``: ``series`` maps a region (its column) to its plot series node."""
     chart.RemoveAllPlotSeriesNodeIDs()
     for region, node in series.items():
@@ -595,7 +674,7 @@ def set_curve_plot(chart, series: Mapping[str, object], table, colors: Mapping[s
         node.SetColor(*colors[region])
         chart.AddAndObservePlotSeriesNodeID(node.GetID())
     chart.SetTitle("Mean enhancement")
-    chart.SetXAxisTitle("Time after the pre-contrast phase (s)")
+    chart.SetXAxisTitle("Time after the pre-contrast phase (s)" if times_known else "Phase")
     chart.SetYAxisTitle("Enhancement (%)")
 
 
@@ -753,73 +832,115 @@ def _exam_ids(node) -> list[str]:
 
 # --- what a result was made from -------------------------------------------------------------------------------------
 
-_INPUTS_SCHEMA = "iith-slicer-inputs/1"
+_INPUTS_SCHEMA = "iith-slicer-inputs/2"
 
 
-def note_inputs(
-    results: ExamResults,
-    parameters: ImagingParameters,
-    regions: Mapping[str, RegionMask],
-    times_s: Sequence[float],
-    reference_volume,
-) -> None:
-    """Keep settings, times and copies of the drawn regions ("VOI", "lesion") beside the results in the scene."""
+@dataclass(frozen=True)
+class AnalysisInputs:
+    """What an analysis starts from; see analyze_imaging."""
+
+    exam: DceExam
+    parameters: ImagingParameters
+    regions: DrawnRegions
+    habitat_model: HabitatModel | None = None
+
+    @property
+    def key(self) -> tuple:
+        """Equal for inputs that give an equal result."""
+        masks = tuple((n, r.source, r.notes, digest(r.mask)) for n, r in drawn_masks(self.regions).items())
+        exam, model = self.exam, self.habitat_model
+        return (
+            json.dumps(settings_to_json(self.parameters), sort_keys=True),
+            (exam.source, exam.times_s, exam.timing, exam.geometry),
+            (self.regions.seed_lps, masks),
+            None if model is None else model.digest,
+        )
+
+
+def drawn_masks(regions: DrawnRegions) -> dict[str, RegionMask]:
+    """Field name of DrawnRegions -> region, of every region that was given."""
+    found = {field.name: getattr(regions, field.name) for field in dataclasses.fields(regions)}
+    return {name: region for name, region in found.items() if isinstance(region, RegionMask)}
+
+
+def note_inputs(results: ExamResults, inputs: AnalysisInputs, times_s: Sequence[float], reference_volume) -> None:
+    """Keep settings, seed, habitat model, times and copies of the drawn regions beside the results in the scene.
+
+    times_s: those that the user gave, none where the sequence has its own.
+    """
+    exam, masks = inputs.exam, drawn_masks(inputs.regions)
     content = {
         "schema": _INPUTS_SCHEMA,
-        "imaging": asdict(parameters),
-        "regions": {role: {"source": r.source, "notes": list(r.notes)} for role, r in regions.items()},
+        "exam": {
+            "content_digest": exam.source.content_digest,
+            "injection_s": exam.timing.injection_s,
+            "accept_no_times": not exam.timing.known,
+        },
+        "imaging": settings_to_json(inputs.parameters),
+        "regions": {name: {"source": r.source, "notes": list(r.notes)} for name, r in masks.items()},
+        "seed_lps": inputs.regions.seed_lps,
+        "habitat_model": None if inputs.habitat_model is None else habitat_model_to_json(inputs.habitat_model),
     }
     text = results.node("inputs.settings", "vtkMRMLTextNode", "IITH settings")
-    text.SetText(json.dumps(content, indent=1))
+    text.SetText(json.dumps(content, indent=1, allow_nan=False))
     text.SetAttribute(TIMES_ATTRIBUTE, " ".join(repr(float(t)) for t in times_s))
     copies = results.node("inputs.regions", "vtkMRMLSegmentationNode", "IITH drawn regions")
     segments = [
-        Segment(role, f"{role} as drawn", (1.0, 1.0, 1.0), TISSUE_TERMINOLOGY, region.mask, filled=False)
-        for role, region in regions.items()
+        Segment(name, f"{name} as drawn", (1.0, 1.0, 1.0), TISSUE_TERMINOLOGY, region.mask, filled=False)
+        for name, region in masks.items()
     ]
-    geometry = volume_array(reference_volume)[1]
-    set_segments(copies, segments, geometry, reference_volume)
+    set_segments(copies, segments, volume_array(reference_volume)[1], reference_volume)
     copies.GetDisplayNode().SetVisibility(False)
 
 
-def _preparation(noted: Mapping) -> PreparationParameters:
-    registration = dict(noted["registration"])
-    registration["jacobian_range"] = tuple(registration["jacobian_range"])
-    return PreparationParameters(
-        **{
-            **noted,
-            "registration": RegistrationParameters(**registration),
-            "bias_field": BiasFieldParameters(**noted["bias_field"]),
-        }
-    )
+def noted_inputs(results: ExamResults) -> AnalysisInputs:
+    """Exam, settings, regions and habitat model that the results in the scene were made from.
 
-
-def noted_inputs(results: ExamResults) -> tuple[DceExam, ImagingParameters, dict[str, RegionMask]]:
-    """Exam, settings and drawn regions that the results in the scene were made from.
-
-    Raises InputError when they are missing or not readable.
+    Raises InputError when they are missing or not readable, or the exam's images have changed since.
     """
     text, copies = results.find("inputs.settings"), results.find("inputs.regions")
+    name = results.exam_nodes[0].GetName()
     again = InputError(
-        f"The settings of the results on '{results.exam_nodes[0].GetName()}' are missing or damaged; run the Subregion "
-        "Habitat module again."
+        f"The settings of the results on '{name}' are missing or damaged; run the Subregion Habitat module again."
     )
     if text is None or copies is None:
         raise again
-    exam = exam_from_nodes(results.exam_nodes, parse_times(text.GetAttribute(TIMES_ATTRIBUTE) or ""))
     try:
         content = json.loads(text.GetText() or "")
-        imaging = dict(content["imaging"])
-        imaging["preparation"] = _preparation(imaging["preparation"])
-        imaging["ftv"] = FtvParameters(**imaging["ftv"])
-        imaging["lesion"] = LesionParameters(**imaging["lesion"])
-        imaging["habitats"] = HabitatParameters(**imaging["habitats"])
-        parameters = ImagingParameters(**imaging)
-        noted = {role: (str(r["source"]), tuple(map(str, r["notes"]))) for role, r in content["regions"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        if content["schema"] != _INPUTS_SCHEMA:
+            raise ValueError("schema")
+        parameters = settings_from_json(content["imaging"])
+        of_exam, seed = content["exam"], content["seed_lps"]
+        seed = None if seed is None else tuple(map(float, seed))
+        injection = None if of_exam["injection_s"] is None else float(of_exam["injection_s"])
+        accept_no_times, content_digest = bool(of_exam["accept_no_times"]), of_exam["content_digest"]
+        noted = {n: (str(r["source"]), tuple(map(str, r["notes"]))) for n, r in content["regions"].items()}
+        model = _noted_habitat_model(content["habitat_model"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
         raise again from None
-    regions = {
-        role: RegionMask(region_from_segment(copies, role, exam.geometry, role).mask, source, notes=notes)
-        for role, (source, notes) in noted.items()
+    times = parse_times(text.GetAttribute(TIMES_ATTRIBUTE) or "")
+    exam = exam_from_nodes(results.exam_nodes, times, injection, accept_no_times)
+    if exam.source.content_digest != content_digest:
+        raise InputError(
+            f"The images of '{name}' were changed after the Subregion Habitat module measured them; run that module "
+            "again."
+        )
+    masks = {
+        field: RegionMask(region_from_segment(copies, field, exam.geometry, field).mask, source, notes=notes)
+        for field, (source, notes) in noted.items()
     }
-    return exam, parameters, regions
+    try:
+        regions = DrawnRegions(**masks, seed_lps=seed)
+    except TypeError:
+        raise again from None
+    return AnalysisInputs(exam, parameters, regions, model)
+
+
+def _noted_habitat_model(content: dict | None) -> HabitatModel | None:
+    """Read through a file, so that the same checks apply as to a model that is handed around."""
+    if content is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "noted.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return load_habitat_model(path)

@@ -18,6 +18,7 @@ LOGICS = {
     "segmentations": ("vtkSlicerSegmentationsModuleLogic", "Segmentations"),
     "sequences": ("vtkSlicerSequencesLogic", "Sequences"),
     "subjecthierarchy": ("vtkSlicerSubjectHierarchyModuleLogic", "SubjectHierarchy"),
+    "markups": ("vtkSlicerMarkupsLogic", "Markups"),
     "plots": ("vtkSlicerPlotsLogic", "Plots"),
     "tables": ("vtkSlicerTablesLogic", "Tables"),
 }
