@@ -7,17 +7,19 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from SubregionHabitatLib.errors import InputError
 
 from .clinical import add_clinical_arguments, clinical_values
 from .terminal_progress import TerminalProgress
 
+if TYPE_CHECKING:
+    from ..case_pipeline import CaseRequest
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Add the command to the parser of ``iith``."""
-    from SubregionHabitatLib.lesion import LesionParameters
-    from SubregionHabitatLib.lesion_parts import KEEP
     from SubregionHabitatLib.lesion_points import POINT_SPACES
 
     parser = subparsers.add_parser(
@@ -44,13 +46,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     regions.add_argument("--add", type=Path, metavar="MASK", help="manual edit: added to the lesion that was found")
     regions.add_argument("--remove", type=Path, metavar="MASK", help="manual edit: removed from the lesion")
     regions.add_argument("--other-lesions", type=Path, metavar="MASK", help="kept out of the ring")
-    regions.add_argument(
-        "--keep", choices=KEEP, default=KEEP[0], help="enhancing parts that are the lesion (default: largest)"
-    )
-    regions.add_argument(
-        "--min-part", type=float, default=LesionParameters().min_component_mm3, metavar="MM3",
-        help="smallest part kept by --keep all (default %(default)g)",
-    )  # fmt: skip
+    add_shared_arguments(parser)
+    add_clinical_arguments(parser)
+    return parser
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that can hold for every exam of a cohort as for one: phases, method, models."""
     phases = parser.add_argument_group("phases")
     phases.add_argument(
         "--times", metavar="T0,T1,...", help="phase times in seconds, pre-contrast first, or a file of them"
@@ -63,14 +65,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     phases.add_argument("--early", type=int, metavar="N", help="phase taken as early (pre-contrast is 0)")
     phases.add_argument("--late", type=int, metavar="N", help="phase taken as late")
     _add_method_arguments(parser)
-    add_clinical_arguments(parser)
     parser.add_argument(
         "--model", action="append", metavar="ID", help="score this model only (repeatable; default: all shipped)"
     )
     parser.add_argument(
         "--show-identity", action="store_true", help="write patient name and ID into the report (default: left out)"
     )
-    return parser
 
 
 def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +79,8 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     from SubregionHabitatLib.habitat_parameters import CHOOSE_K
     from SubregionHabitatLib.interaction import NEIGHBOURHOODS
     from SubregionHabitatLib.kinetics import PEAK_SEARCHES, WOS_MODES
-    from SubregionHabitatLib.lesion import BACKGROUND_MODES
+    from SubregionHabitatLib.lesion import BACKGROUND_MODES, LesionParameters
+    from SubregionHabitatLib.lesion_parts import KEEP
     from SubregionHabitatLib.registration import MODES
     from SubregionHabitatLib.ring import RING_DISTANCES
 
@@ -107,6 +108,13 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     method.add_argument("--min-neighbours", type=int, default=ftv.min_neighbours, metavar="N", help="of 26, for FTV")
     method.add_argument("--min-ser", type=float, default=ftv.min_ser, metavar="SER", help="lowest SER for FTV")
+    method.add_argument(
+        "--keep", choices=KEEP, default=KEEP[0], help="enhancing parts that are the lesion (default: largest)"
+    )
+    method.add_argument(
+        "--min-part", type=float, default=LesionParameters().min_component_mm3, metavar="MM3",
+        help="smallest part kept by --keep all (default %(default)g)",
+    )  # fmt: skip
     method.add_argument(
         "--peak-search", choices=PEAK_SEARCHES, default=standard.peak_search, help="phases for the peak"
     )
@@ -138,12 +146,26 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry the command out. Raises InputError (exit 2) or CaseRefused (exit 3, after the result is written)."""
+    from ..case_pipeline import raise_if_refused, run_case
+
+    progress = TerminalProgress()
+    try:
+        outcome = run_case(case_request(args), progress)
+    finally:
+        progress.close()
+    _print_summary(outcome, args)
+    raise_if_refused(outcome)
+    return 0
+
+
+def case_request(args: argparse.Namespace) -> CaseRequest:
+    """What the options ask for; raises InputError for values that cannot be used."""
     from SubregionHabitatLib.lesion_points import parse_point
     from SubregionHabitatLib.times_file import read_times
 
-    from ..case_pipeline import CaseRequest, raise_if_refused, run_case
+    from ..case_pipeline import CaseRequest
 
-    request = CaseRequest(
+    return CaseRequest(
         exam=tuple(args.exam),
         out=args.out,
         voi=args.voi,
@@ -168,14 +190,6 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         show_identity=args.show_identity,
     )
-    progress = TerminalProgress()
-    try:
-        outcome = run_case(request, progress)
-    finally:
-        progress.close()
-    _print_summary(outcome, args)
-    raise_if_refused(outcome)
-    return 0
 
 
 def parse_box(text: str | None) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
