@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from SubregionHabitatLib.analysis import ImagingResult
 from SubregionHabitatLib.exam import DceExam
@@ -32,12 +33,9 @@ def case_values(exam: DceExam, imaging: ImagingResult, clinical: Mapping[str, Ca
 
 def _ftv_value(imaging: ImagingResult) -> CaseValue:
     """FTV for the models, only when it was measured by the thresholds that their definition names."""
-    used, standard = imaging.parameters.ftv, FtvParameters()
-    same = (used.pe_threshold_percent, used.min_neighbours, used.min_ser) == (
-        standard.pe_threshold_percent,
-        standard.min_neighbours,
-        standard.min_ser,
-    )
+    # Whether the background test is needed depends on the VOI, so its mode may differ; everything else may not.
+    used = replace(imaging.parameters.ftv, background=FtvParameters().background)
+    same = used == FtvParameters()
     if not same:
         return CaseValue(None, "mm3", "measured", "it was measured with other thresholds than the models were made for")
     return CaseValue(imaging.lesion.ftv_cc * 1000.0, "mm3", "measured")
