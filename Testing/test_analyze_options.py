@@ -170,3 +170,26 @@ def test_bias_field_and_registration_leave_a_still_exam_nearly_unchanged(base, p
     assert case["preparation"]["bias_field"]["method"].startswith("N4")
     assert case["lesion"]["ftv_cc"] == pytest.approx(plain[1]["lesion"]["ftv_cc"], rel=0.03)
     assert plain[1]["preparation"] == {"registration": {"mode": "none"}, "bias_field": None}
+
+
+def test_settings_from_a_file_and_from_an_earlier_case(base, plain, tmp_path, capsys):
+    (tmp_path / "s.json").write_text(json.dumps({"ring_mm": 8, "ftv": {"min_neighbours": 6}}))
+    case = run(base, tmp_path / "o", "--voi", base[0] / "voi.nrrd", "--settings", tmp_path / "s.json")
+    assert case["parameters"]["ring_mm"] == 8
+    assert case["parameters"]["ftv"]["min_neighbours"] == 6
+    assert case["parameters"]["ftv"]["pe_threshold_percent"] == 70
+    assert case["ring"]["volume_cc"] > 1.5 * plain[1]["ring"]["volume_cc"]
+    again = run(base, tmp_path / "again", "--voi", base[0] / "voi.nrrd", "--settings", tmp_path / "o" / "case.json")
+    assert again["parameters"] == case["parameters"]
+    assert again["lesion"] == case["lesion"]
+    for content, words in (
+        ({"ring": 8}, "has no 'ring'"),
+        ({"ftv": {"pe": 1}}, "settings.ftv has no 'pe'"),
+        ({"ring_mm": "wide"}, "ring_mm cannot be 'wide'"),
+        ({"ftv": {"min_neighbours": 99}}, "neighbour count"),
+        ([1], "must hold one JSON object"),
+    ):
+        (tmp_path / "bad.json").write_text(json.dumps(content))
+        capsys.readouterr()
+        run(base, tmp_path / "no", "--voi", base[0] / "voi.nrrd", "--settings", tmp_path / "bad.json", code=2)
+        assert words in capsys.readouterr().err

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from SubregionHabitatLib.errors import InputError
 
 from .clinical import add_clinical_arguments, clinical_values
+from .settings_file import with_settings_file
 from .terminal_progress import TerminalProgress
 
 if TYPE_CHECKING:
@@ -87,6 +88,11 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     standard = ImagingParameters()
     method = parser.add_argument_group("method (defaults are those of the papers)")
     ftv, habitats = standard.ftv, standard.habitats
+    method.add_argument(
+        "--settings", type=Path, metavar="FILE",
+        help="JSON with any of the settings that case.json lists under parameters, or an earlier case.json; it wins over "
+        "the options below",
+    )  # fmt: skip
     method.add_argument(
         "--register", choices=tuple(MODES), default="none", help="bring the phases onto the early one (default: none)"
     )
@@ -186,7 +192,7 @@ def case_request(args: argparse.Namespace) -> CaseRequest:
         clinical=clinical_values(args),
         models=tuple(args.model) if args.model else None,
         habitat_model=args.habitat_model,
-        imaging=_imaging_parameters(args),
+        imaging=with_settings_file(_imaging_parameters(args), args.settings),
         overwrite=args.overwrite,
         show_identity=args.show_identity,
     )
