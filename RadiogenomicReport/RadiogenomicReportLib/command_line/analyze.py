@@ -90,8 +90,8 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     ftv, habitats = standard.ftv, standard.habitats
     method.add_argument(
         "--settings", type=Path, metavar="FILE",
-        help="JSON with any of the settings that case.json lists under parameters, or an earlier case.json; it wins over "
-        "the options below",
+        help="JSON with any of the settings that case.json lists under parameters, or an earlier case.json; it wins "
+        "over the options below",
     )  # fmt: skip
     method.add_argument(
         "--register", choices=tuple(MODES), default="none", help="bring the phases onto the early one (default: none)"
