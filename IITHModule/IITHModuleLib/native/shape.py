@@ -50,33 +50,42 @@ def cube_numbers(padded: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _triangle_points() -> tuple[np.ndarray, ...]:
-    """For each cube number 0..127 its triangles' corners (n, 3 corners, 3 axes), in voxels."""
-    return tuple(EDGES[edges] / 2.0 for edges in triangles())
+def _triangle_table() -> tuple[np.ndarray, np.ndarray]:
+    """For each cube 0..127 how many triangles it has, and their corners (128, 5, 3 corners, 3 axes) in voxels."""
+    corners = np.zeros((128, 5, 3, 3))
+    count = np.zeros(128, dtype=np.intp)
+    for cube, edges in enumerate(triangles()):
+        count[cube] = len(edges)
+        corners[cube, : len(edges)] = EDGES[edges] / 2.0
+    return count, corners
 
 
 def area_and_volume(cubes: np.ndarray, spacing: np.ndarray) -> tuple[float, float]:
     """Area and signed volume of the mesh.
 
-    Each kind of cube has one area; its volume towards the origin is linear in the cube's place, so the number of
-    cubes of each kind and the sum of their places are all that is needed.
+    Added up triangle by triangle in PyRadiomics' order: where the mesh of a few voxels that touch in corners folds
+    onto itself, its volume is nothing but the rounding of that sum.
     """
     place = np.argwhere((cubes != 0) & (cubes != 255))
-    number = cubes[tuple(place.T)].astype(int)
-    sign = np.where(number & 0x80, -1.0, 1.0)
-    kind = np.where(number & 0x80, number ^ 0xFF, number)
-    position = place * spacing
-    count = np.bincount(kind, minlength=128)
-    signed = np.bincount(kind, weights=sign, minlength=128)
-    moved = np.stack([np.bincount(kind, weights=sign * position[:, a], minlength=128) for a in range(3)], axis=1)
-    area = volume = 0.0
-    for k, points in enumerate(_triangle_points()):
-        if count[k] and len(points):
-            a, b, c = np.moveaxis(points * spacing, 1, 0)
-            area += count[k] * np.linalg.norm(np.cross(a - c, b - c), axis=1).sum() / 2
-            volume += signed[k] * (np.cross(a, b) * c).sum()
-            volume += moved[k] @ (np.cross(a, b) + np.cross(b, c) + np.cross(c, a)).sum(0)
-    return float(area), float(volume / 6)
+    number = cubes[tuple(place.T)]
+    flipped = (number & 0x80) != 0
+    kind = np.where(flipped, number ^ 0xFF, number)
+    count, corners = _triangle_table()
+    n = count[kind]
+    cube = np.repeat(np.arange(len(kind)), n)
+    rank = np.arange(len(cube)) - np.repeat(np.cumsum(n) - n, n)
+    a, b, c = np.moveaxis((place[cube][:, None, :] + corners[kind[cube], rank]) * spacing, (1, 2), (0, 1))
+    towards_origin = _cross(a, b) * c
+    volume = np.where(flipped[cube], -1, 1) * (towards_origin[0] + towards_origin[1] + towards_origin[2])
+    across = _cross(a - c, b - c) ** 2
+    area = 0.5 * np.sqrt(across[0] + across[1] + across[2])
+    # cumsum adds one by one, sum does not
+    return float(np.cumsum(area)[-1]), float(np.cumsum(volume)[-1] / 6)
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cross products of vectors (3, n)."""
+    return np.stack([a[1] * b[2] - b[1] * a[2], a[2] * b[0] - b[2] * a[0], a[0] * b[1] - b[0] * a[1]])
 
 
 def mesh_points(cubes: np.ndarray) -> np.ndarray:
@@ -131,24 +140,26 @@ def _longest_of_all(points: np.ndarray, spacing: np.ndarray) -> float:
     return float(np.sqrt(pdist(points / 2.0 * spacing, "sqeuclidean").max())) if len(points) > 1 else 0.0
 
 
-def principal_variances(mask: np.ndarray, spacing: np.ndarray) -> tuple[float, float, float]:
+def principal_variances(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Eigenvalues, ascending, of the covariance of the voxel centres in mm2, computed as PyRadiomics does.
 
-    For a flat region the smallest is 0 or rounding noise around it; noise below 0 becomes 0.
+    For a flat region the smallest is 0 or rounding noise around it; noise below 0 becomes 0. Two that are noise may be
+    a pair of complex numbers.
     """
     centres = np.argwhere(mask) * spacing[None, :]
     centres -= np.mean(centres, axis=0)
     centres /= np.sqrt(len(centres))
-    # The general solver may answer in complex numbers whose imaginary parts are rounding.
-    values = np.linalg.eigvals(np.dot(centres.T.copy(), centres)).real.copy()
+    values = np.linalg.eigvals(np.dot(centres.T.copy(), centres))
     values[(values < 0) & (values > -1e-10)] = 0
     values.sort()
-    return tuple(float(v) for v in values)
+    return values
 
 
-def _axis_length(variance: float) -> float:
-    return float(np.sqrt(variance) * 4) if variance >= 0 else float("nan")
+def _axis_length(variance: np.number) -> float:
+    return float((np.sqrt(variance) * 4).real) if variance.real >= 0 else float("nan")
 
 
-def _root_of_ratio(smaller: float, larger: float) -> float:
-    return float(np.sqrt(smaller / larger)) if smaller >= 0 and larger > 0 else float("nan")
+def _root_of_ratio(smaller: np.number, larger: np.number) -> float:
+    if smaller.real < 0 or larger.real <= 0:
+        return float("nan")
+    return float(np.sqrt(smaller / larger).real)
