@@ -62,9 +62,9 @@ class RegistrationParameters:
     fixed_phase: int | None = None
     grid_spacing_mm: float = 30.0
     histogram_bins: int = 32
-    samples: int = 10_000
+    samples: int = 6_000
     linear_iterations: int = 60
-    bspline_iterations: int = 12
+    bspline_iterations: int = 7
     smoothing_mm: float = 1.0
     working_voxel_mm: float = 1.5
     min_metric_gain: float = 0.02

@@ -42,10 +42,10 @@ class FitParameters:
     stages: tuple[str, ...] = STAGES
     grid_spacing_mm: float = 30.0
     histogram_bins: int = 32
-    samples: int = 10_000
+    samples: int = 6_000
     smoothing_mm: float = 1.0
     linear_iterations: int = 60
-    bspline_iterations: int = 12
+    bspline_iterations: int = 7
     min_metric_gain: float = 0.02
     seed: int = 0
 
