@@ -48,7 +48,11 @@ def analyze_figures(name: str, arguments: list[str], note: str) -> dict[str, dic
         for run in range(RUNS):
             out = Path(folder) / f"run{run}"
             walls.append(
-                seconds(lambda out=out: subprocess.run([*command, "--out", out], check=True, env=environment()))
+                seconds(
+                    lambda out=out: subprocess.run(
+                        [*command, "--out", out], check=True, env=environment(), stderr=subprocess.DEVNULL
+                    )
+                )
             )
             cases.append(json.loads((out / "case.json").read_text())["provenance"])
     peaks = [max(case["peak_memory_mb"].values()) for case in cases]
@@ -201,12 +205,19 @@ def bench_imports() -> dict[str, dict]:
     return {"import_max_seconds": figure(slowest, "s", "slowest import of " + ", ".join(libraries))}
 
 
+def bench_radiomics() -> dict[str, dict]:
+    from bench_radiomics import radiomics_512_peak_mb, radiomics_speedup
+
+    return {**radiomics_speedup(RUNS), **radiomics_512_peak_mb()}
+
+
 BENCHES = {
     "imports": bench_imports,
     "reading": bench_reading,
     "maps": bench_maps,
     "habitats": bench_habitats,
     "ring": bench_ring,
+    "radiomics": bench_radiomics,
     "simulated": bench_simulated,
     "ucsf": bench_ucsf,
 }
@@ -217,8 +228,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=REPOSITORY / "build" / "bench.json")
     parser.add_argument("--only", nargs="+", choices=BENCHES, default=list(BENCHES))
     args = parser.parse_args()
-    for module in MODULES:
-        sys.path.insert(0, str(REPOSITORY / module))
+    sys.path[:0] = [str(Path(__file__).parent), *(str(REPOSITORY / module) for module in MODULES)]
     found: dict[str, dict] = {}
     for name in args.only:
         print(f"bench: {name}", file=sys.stderr)
