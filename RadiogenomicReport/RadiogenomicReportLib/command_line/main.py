@@ -12,10 +12,12 @@ import traceback
 from SubregionHabitatLib import __version__
 from SubregionHabitatLib.errors import Cancelled, CaseRefused, InputError
 
-from . import analyze, habitats, models, score, simulate, train
+from . import analyze, batch, features, habitats, models, score, simulate, train
 
 COMMANDS = {
     "analyze": analyze,
+    "batch": batch,
+    "features": features,
     "habitats": habitats,
     "score": score,
     "models": models,

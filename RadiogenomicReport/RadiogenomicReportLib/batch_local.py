@@ -1,0 +1,137 @@
+"""Tasks of a cohort on this machine, each in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+
+from .batch_task import BatchTask, TaskOutcome, failed, run_task
+
+# A process that is ended from outside (most often because memory ran short) is tried once more.
+ATTEMPTS = 2
+SECONDS_TO_STOP = 5.0
+MOST_JOBS = 8
+# Processes share the cores; with one thread each, sums also come out the same however many processes there are.
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class _Running:
+    task: BatchTask
+    process: multiprocessing.Process
+    answer: Connection
+
+
+def default_jobs() -> int:
+    """The cores this process may use, at most MOST_JOBS because every exam needs memory."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_JOBS)
+
+
+def run_local(tasks: Sequence[BatchTask], jobs: int, report: Callable[[TaskOutcome], None]) -> None:
+    """Run tasks in at most ``jobs`` processes at a time; ``report`` gets each outcome as it comes.
+
+    A process that dies takes its exam with it and nothing else. Processes are ended when this function is left by an
+    exception (Ctrl-C), and end by themselves when this process is killed. Not for use inside Slicer.
+    """
+    waiting = deque((task, 1) for task in tasks)
+    running: dict[Connection, tuple[_Running, int]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                task, attempt = waiting.popleft()
+                started = _start(task)
+                running[started.answer] = started, attempt
+            for answer in wait(list(running)):
+                ended, attempt = running.pop(answer)
+                outcome = _outcome(ended)
+                if outcome is not None:
+                    report(outcome)
+                elif attempt < ATTEMPTS:
+                    waiting.append((ended.task, attempt + 1))
+                else:
+                    report(failed(ended.task.name, _death(ended.process.exitcode)))
+    finally:
+        _stop([started for started, _ in running.values()])
+
+
+def _start(task: BatchTask) -> _Running:
+    # A forked process would inherit ITK's and BLAS' threads in whatever state they are.
+    context = multiprocessing.get_context("spawn")
+    answer, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(task, sender), name=f"iith {task.name}")
+    with _one_thread_each():
+        process.start()
+    # Only the process may hold this end, so that its death ends the connection.
+    sender.close()
+    return _Running(task, process, answer)
+
+
+def _outcome(ended: _Running) -> TaskOutcome | None:
+    """What the process answered; None when it died without an answer."""
+    try:
+        outcome = ended.answer.recv()
+    except (EOFError, OSError):
+        outcome = None
+    ended.answer.close()
+    ended.process.join()
+    return outcome
+
+
+def _death(code: int | None) -> str:
+    return (
+        f"the process of this exam was ended from outside (exit code {code}), most likely for lack of memory; "
+        "use fewer --jobs and add --resume"
+    )
+
+
+def _stop(running: list[_Running]) -> None:
+    for one in running:
+        one.process.terminate()
+    for one in running:
+        one.process.join(SECONDS_TO_STOP)
+        if one.process.is_alive():
+            one.process.kill()
+            one.process.join()
+        one.answer.close()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """The environment that a process started inside inherits."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _work(task: BatchTask, sender: Connection) -> None:
+    """In the new process. Ctrl-C reaches the whole group: the parent hears it and ends its processes in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sender.send(run_task(task))
+    sender.close()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
