@@ -14,7 +14,7 @@ import pytest
 
 from support.slicer_session import SOURCE_VARIABLE
 
-FILES = ("test_slicer_host.py", "test_slicer_modules.py")
+FILES = ("test_slicer_host.py", "test_slicer_modules.py", "test_slicer_inputs.py")
 TESTING = Path(__file__).resolve().parent
 
 

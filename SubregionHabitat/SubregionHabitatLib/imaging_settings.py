@@ -45,6 +45,8 @@ def _value(hint, value: object, where: str):
         if not isinstance(value, list | tuple):
             raise ValueError(f"{where} must be a list")
         kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        if len(kinds) != len(value):
+            raise ValueError(f"{where} must hold {len(kinds)} values")
         return tuple(_value(kind, v, where) for kind, v in zip(kinds, value, strict=True))
     if hint is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
