@@ -35,7 +35,9 @@ __all__ = ["CASE_SCHEMA", "CaseOutcome", "CaseRequest", "run_case"]
 
 @dataclass(frozen=True)
 class CaseRequest:
-    """What to analyze and how. ``models`` None scores every shipped model; clinical: standard name -> value."""
+    """What to analyze and how. ``models`` None scores every shipped model; clinical: standard name -> value; n_jobs:
+
+    processes for the features (1 inside Slicer, where processes cannot be started)."""
 
     exam: tuple[Path, ...]
     out: Path
@@ -55,6 +57,7 @@ class CaseRequest:
     series: str | None = None
     preset: str = "mr_default"
     engine: str = ENGINES[0]
+    n_jobs: int = 1
     clinical: Mapping[str, float] = field(default_factory=dict)
     models: tuple[str, ...] | None = None
     imaging: ImagingParameters = field(default_factory=ImagingParameters)
@@ -106,7 +109,14 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
             )
         with clock.stage("radiomics"):
             features = extract_features(
-                imaging.exam, imaging.maps, imaging.regions(), preset, engine, imaging.body, Part(progress, 0.25, 0.85)
+                imaging.exam,
+                imaging.maps,
+                imaging.regions(),
+                preset,
+                engine,
+                imaging.body,
+                Part(progress, 0.25, 0.85),
+                n_jobs=request.n_jobs,
             )
         with clock.stage("scores"):
             values = case_values(exam, imaging, clinical)

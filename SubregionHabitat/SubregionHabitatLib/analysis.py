@@ -136,7 +136,9 @@ def analyze_imaging(
     regions = regions or DrawnRegions(voi=voi, lesion=lesion)
     _check_regions(exam, regions)
     progress.step(0.0, "preparing the exam")
-    prepared = prepare_exam(exam, parameters.preparation, regions.lesion, regions.voi, Part(progress, 0.0, 0.2))
+    prepared = prepare_exam(
+        exam, parameters.preparation, regions.lesion, regions.voi, Part(progress, 0.0, 0.2), parameters.early
+    )
     exam = prepared.exam
     progress.step(0.2, "kinetic maps")
     maps = compute_maps(exam, _choose_phases(exam, parameters), parameters.peak_search, parameters.wos_mode)

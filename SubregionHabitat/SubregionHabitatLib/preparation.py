@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -51,9 +51,11 @@ def prepare_exam(
     lesion: RegionMask | None = None,
     voi: RegionMask | None = None,
     progress: Progress | None = None,
+    early: int | None = None,
 ) -> PreparedExam:
     """Correct the bias field, then register the phases, as asked for; without either the exam comes back as it is.
 
+    early: the early phase where the user chose it; phases are registered onto it unless the parameters name another.
     The lesion as drawn, or what enhances in the VOI, does not drive the registration. Raises InputError for whatever
     cannot be prepared.
     """
@@ -69,8 +71,11 @@ def prepare_exam(
     if parameters.registration.mode != "none":
         still = lesion.mask if lesion is not None else None
         if still is None and voi is not None:
-            still = enhancing_voxels(exam, voi.mask, parameters.registration.fixed_phase)
-        registration = register_phases(exam, parameters.registration, body, still, Part(progress, 0.3, 1.0))
+            still = enhancing_voxels(exam, voi.mask, parameters.registration.fixed_phase or early)
+        wanted = parameters.registration
+        if wanted.fixed_phase is None and early is not None:
+            wanted = replace(wanted, fixed_phase=early)
+        registration = register_phases(exam, wanted, body, still, Part(progress, 0.3, 1.0))
         exam = registration.exam
     warnings = () if registration is None else registration.warnings
     return PreparedExam(exam, body, registration, summary, tuple(warnings))

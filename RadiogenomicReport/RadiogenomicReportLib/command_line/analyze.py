@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="result folder, new or empty")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result in DIR")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="processes for the features (default 1; pays with filters)"
+    )
     regions = parser.add_argument_group("regions (NRRD, NIfTI or DICOM SEG, on any grid)")
     regions.add_argument("--voi", type=Path, metavar="MASK", help="region in which to look for the lesion")
     regions.add_argument("--lesion", type=Path, metavar="MASK", help="the lesion as drawn")
@@ -156,7 +160,9 @@ def run(args: argparse.Namespace) -> int:
 
     progress = TerminalProgress()
     try:
-        outcome = run_case(case_request(args), progress)
+        if args.jobs < 1:
+            raise InputError(f"--jobs is {args.jobs}; give 1 or more.")
+        outcome = run_case(replace(case_request(args), n_jobs=args.jobs), progress)
     finally:
         progress.close()
     _print_summary(outcome, args)
