@@ -1,0 +1,128 @@
+"""The heterogeneity index as a model folder: JSON ("iith-model/1", kind "heterogeneity_index") and a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from SubregionHabitatLib.errors import InputError
+
+from .frozen_model import (
+    ModelHead,
+    card_head,
+    card_tail,
+    finite,
+    head_from_json,
+    key_from_json,
+    key_to_json,
+    read_model,
+    write_model_folder,
+)
+from .heterogeneity_index import GROUPS, HeterogeneityIndex
+from .volume_dependence import VolumeDependence
+
+KIND = "heterogeneity_index"
+
+
+def index_to_json(index: HeterogeneityIndex, head: ModelHead) -> dict:
+    """Every number a new case needs, as plain JSON types."""
+    content = head.to_json(KIND)
+    columns = zip(index.keys, index.signs, index.means, index.sds, index.in_network, strict=True)
+    content["features"] = [
+        key_to_json(key) | {"sign": int(sign), "mean": float(mean), "sd": float(sd), "in_network": bool(in_network)}
+        for key, sign, mean, sd, in_network in columns
+    ]
+    content["preset"] = {"name": index.preset, "sha256": index.preset_digest}
+    content["signature"] = {"name": index.signature, "sha256": index.signature_digest}
+    content["groups"] = {"names": list(GROUPS), "cut": index.cut, "rule": "Youden cut of HI against network groups"}
+    content["hi_quantiles"] = [float(q) for q in index.hi_quantiles]
+    content["volume_dependence"] = index.volume.to_json()
+    content["cohort"] = index.training
+    content["parameters"] = index.parameters
+    content["warnings"] = list(index.warnings)
+    return content
+
+
+def index_from_json(content: dict, path: Path) -> HeterogeneityIndex:
+    """The index in a model.json's content; raises InputError, naming ``path``, for anything that is not sound."""
+    try:
+        head_from_json(content)
+        return _checked(_build(content))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a valid heterogeneity model ({type(error).__name__}: {str(error)[:120]}); use the file as "
+            "it was published."
+        ) from None
+
+
+def load_index(path: str | Path) -> HeterogeneityIndex:
+    """Read a model folder or model.json of this kind."""
+    content, _, path = read_model(path, KIND)
+    return index_from_json(content, path)
+
+
+def save_index(index: HeterogeneityIndex, head: ModelHead, folder: Path, overwrite: bool = False) -> Path:
+    """Write the model folder, after checking that what is written can be read; returns the path of model.json."""
+    content = index_to_json(index, head)
+    index_from_json(content, Path(folder) / "model.json")
+    return write_model_folder(content, _card(content), folder, overwrite)
+
+
+def _build(content: dict) -> HeterogeneityIndex:
+    features = content["features"]
+    return HeterogeneityIndex(
+        keys=tuple(key_from_json(f) for f in features),
+        signs=finite([f["sign"] for f in features]).astype(int),
+        means=finite([f["mean"] for f in features]),
+        sds=finite([f["sd"] for f in features]),
+        in_network=np.array([f["in_network"] is True for f in features]),
+        cut=float(finite(content["groups"]["cut"])),
+        hi_quantiles=finite(content["hi_quantiles"]),
+        preset=str(content["preset"]["name"]),
+        preset_digest=str(content["preset"]["sha256"]),
+        signature=str(content["signature"]["name"]),
+        signature_digest=str(content["signature"]["sha256"]),
+        parameters=dict(content["parameters"]),
+        training=dict(content["cohort"]),
+        volume=VolumeDependence(**content["volume_dependence"]),
+        warnings=tuple(map(str, content["warnings"])),
+    )
+
+
+def _checked(index: HeterogeneityIndex) -> HeterogeneityIndex:
+    if not index.keys or len(set(index.keys)) != len(index.keys):
+        raise ValueError("it has no features or one twice")
+    if not (index.sds > 0).all():
+        raise ValueError("an SD is not positive")
+    if not np.isin(index.signs, (-1, 1)).all():
+        raise ValueError("a sign is not -1 or 1")
+    if len(index.hi_quantiles) != 101 or (np.diff(index.hi_quantiles) < 0).any():
+        raise ValueError("hi_quantiles are not 101 ascending numbers")
+    for name in ("neighbors", "sigma", "iterations"):
+        if not float(finite(index.parameters[name])) > 0:
+            raise ValueError(f"the parameter {name} is not positive")
+    return index
+
+
+def _card(content: dict) -> str:
+    cohort, volume = content["cohort"], content["volume_dependence"]
+    rho = "not known: " + volume["reason"] if volume["rho"] is None else f"{volume['rho']:.3f} (n = {volume['n']})"
+    lines = [
+        *card_head(content),
+        "## What it is",
+        "",
+        f"The heterogeneity index HI: signed sum of z-scores of {len(content['features'])} features (signature "
+        f"`{content['signature']['name']}`, preset `{content['preset']['name']}`). Means, SDs and the cut are frozen "
+        f"from {cohort['n']} patients, {cohort['n_high']} of them in the high group of the network.",
+        "",
+        f"- Cut: HI {content['groups']['cut']:.4g} and above is high; it repeats the network's groups with sensitivity "
+        f"{cohort['sensitivity_of_cut']:.3f} and specificity {cohort['specificity_of_cut']:.3f} in the same patients.",
+        f"- Spearman correlation of HI with lesion volume: {rho}.",
+        f"- Groups by the eigengap rule: {cohort['eigengap_clusters']}.",
+        f"- Left out of training: {cohort['patients_left_out']} patients, {cohort['features_left_out']} features.",
+        f"- Table digest (SHA-256): {cohort['table_sha256']}.",
+        "",
+        *card_tail(content),
+    ]
+    return "\n".join(lines)
