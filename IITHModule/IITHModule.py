@@ -147,29 +147,6 @@ class CaseNodes(NamedTuple):
     notes: tuple
 
 
-class WatchedEngine:
-    """A feature engine, and the progress of its work, that tells before every region where the work stands.
-
-    One image with many filters takes a while; without this the window would not answer to Cancel in between.
-    """
-
-    def __init__(self, engine, progress) -> None:
-        self.name, self.version, self._engine, self._progress = engine.name, engine.version, engine, progress
-        self._last = (0.0, "features")
-
-    def step(self, fraction: float, message: str) -> None:
-        self._last = (fraction, message)
-        self._progress.step(fraction, message)
-
-    def shape_features(self, *arguments):
-        self._progress.step(*self._last)
-        return self._engine.shape_features(*arguments)
-
-    def image_features(self, *arguments):
-        self._progress.step(*self._last)
-        return self._engine.image_features(*arguments)
-
-
 class IITHModuleLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
@@ -250,10 +227,14 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
     def _features(imaging, presetName, engine, progress):
         from IITHModuleLib.features import extract_features
         from IITHModuleLib.presets import load_preset
+        from SubregionHabitatLib.background_run import run_in_background
 
         preset, regions = load_preset(presetName), imaging.regions()
-        watched = WatchedEngine(engine, progress)
-        return extract_features(imaging.exam, imaging.maps, regions, preset, watched, imaging.body, watched)
+
+        def work(itsProgress):
+            return extract_features(imaging.exam, imaging.maps, regions, preset, engine, imaging.body, itsProgress)
+
+        return run_in_background(work, progress)
 
     @staticmethod
     def _show(results, features, scores, clinical, models) -> CaseNodes:

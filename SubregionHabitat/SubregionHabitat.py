@@ -428,7 +428,7 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         :param keepPrepared: put the phases into the scene as they were measured, if they were corrected
         """
         from SubregionHabitatLib import mrml_bridge
-        from SubregionHabitatLib.analysis import ImagingParameters, analyze_imaging
+        from SubregionHabitatLib.analysis import ImagingParameters
         from SubregionHabitatLib.habitat_file import load_habitat_model
 
         times, injection = mrml_bridge.parse_times(timesText), mrml_bridge.parse_injection(injectionText)
@@ -444,9 +444,7 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         }
         regions = self._regions(segments, box, seedPoint, exam.geometry)
         inputs = mrml_bridge.AnalysisInputs(exam, imagingParameters or ImagingParameters(), regions, model)
-        result = analyze_imaging(
-            exam, inputs.parameters, progress=progress, regions=regions, habitat_model=inputs.habitat_model
-        )
+        result = self._analyze(inputs, progress)
         results = mrml_bridge.ExamResults(examNodes)
         nodes = self._show(results, result, keepPrepared and result.exam is not exam)
         mrml_bridge.note_inputs(results, inputs, times, nodes.maps["pe_early"])
@@ -460,7 +458,6 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         segmentation is no such result, or was edited since.
         """
         from SubregionHabitatLib import mrml_bridge
-        from SubregionHabitatLib.analysis import analyze_imaging
         from SubregionHabitatLib.errors import InputError
 
         if segmentation is None:
@@ -472,16 +469,27 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         if last is not None and last[0] == inputs.key:
             result = last[1]
         else:
-            result = analyze_imaging(
-                inputs.exam,
-                inputs.parameters,
-                progress=progress,
-                regions=inputs.regions,
-                habitat_model=inputs.habitat_model,
-            )
+            result = self._analyze(inputs, progress)
             self._remember(inputs, result)
         mrml_bridge.check_unchanged(segmentation, result)
         return inputs.exam, result
+
+    @staticmethod
+    def _analyze(inputs, progress):
+        """The analysis; with a progress on a thread of its own, so that the window answers and Cancel works at once."""
+        from SubregionHabitatLib.analysis import analyze_imaging
+        from SubregionHabitatLib.background_run import run_in_background
+
+        def work(itsProgress):
+            return analyze_imaging(
+                inputs.exam,
+                inputs.parameters,
+                progress=itsProgress,
+                regions=inputs.regions,
+                habitat_model=inputs.habitat_model,
+            )
+
+        return work(None) if progress is None else run_in_background(work, progress)
 
     @staticmethod
     def _remember(inputs, result) -> None:

@@ -648,22 +648,6 @@ def test_stopping_features_and_report_leaves_scene_and_file_as_they_were(scene, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_cancel_is_heard_within_the_features_of_one_image(small):
-    from IITHModuleLib.feature_engine import make_engine
-
-    watched = host.load_module("IITHModule").WatchedEngine(make_engine("native"), stop := StopAt(0.5))
-    watched.step(0.4, "features on phase0")
-    stop.fraction = 0.4
-    mask, geometry = small.truth_lesion, small.exam.geometry
-    with pytest.raises(Cancelled):
-        watched.image_features(small.exam.signal[1], mask, geometry, 25.0, None, 0.0)
-    stop.fraction = 2.0
-    found = watched.image_features(small.exam.signal[1], mask, geometry, 25.0, None, 0.0)
-    plain = make_engine("native").image_features(small.exam.signal[1], mask, geometry, 25.0, None, 0.0)
-    assert found == plain
-    assert (watched.name, watched.version()) == ("native", make_engine("native").version())
-
-
 # --- the panel -------------------------------------------------------------------------------------------------------
 
 
