@@ -1,2 +1,1 @@
-"""Heterogeneity across patients: reader agreement, the heterogeneity index (IITH) and delta phenotypes; numpy,
-scipy."""
+"""Heterogeneity over patients: reader agreement, the heterogeneity index (IITH) and delta phenotypes."""

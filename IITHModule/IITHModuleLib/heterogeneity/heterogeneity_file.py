@@ -99,6 +99,8 @@ def _checked(index: HeterogeneityIndex) -> HeterogeneityIndex:
         raise ValueError("a sign is not -1 or 1")
     if len(index.hi_quantiles) != 101 or (np.diff(index.hi_quantiles) < 0).any():
         raise ValueError("hi_quantiles are not 101 ascending numbers")
+    if not all(part is None or isinstance(part, int | float) for part in (index.volume.rho, index.volume.p)):
+        raise ValueError("the correlation with volume is not a number")
     for name in ("neighbors", "sigma", "iterations"):
         if not float(finite(index.parameters[name])) > 0:
             raise ValueError(f"the parameter {name} is not positive")

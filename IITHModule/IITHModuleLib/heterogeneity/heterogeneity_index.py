@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -34,16 +35,17 @@ class HeterogeneityParameters:
     """Every choice of the index; defaults after Su 2023 or, where it is silent, this tool's own
     (docs/heterogeneity.md).
 
-    sign_rule: "su" or "math"; image_types, regions, images: which columns take part (None: all); stable: names of the
-    features found reproducible, None for no such filter; mad_scale, mad_threshold: see variability; hi_features: sum
-    over the "selected" or "all" candidate features; neighbors, sigma, iterations: see snf; max_clusters: of the
-    eigengap rule; max_missing_share: gaps allowed per feature and per patient.
+    sign_rule: "su" or "math"; image_types, regions, images: shell patterns of the columns that take part, None for all
+    (the paper used the phases, not kinetic maps); stable: the features found reproducible, None for no such filter;
+    mad_scale, mad_threshold: see variability; hi_features: sum over the "selected" or "all" candidate features;
+    neighbors, sigma, iterations: see snf; max_clusters: of the eigengap rule; max_missing_share: gaps allowed per
+    feature and per patient.
     """
 
     sign_rule: str = "su"
     image_types: tuple[str, ...] | None = ("original",)
     regions: tuple[str, ...] | None = None
-    images: tuple[str, ...] | None = None
+    images: tuple[str, ...] | None = ("phase[0-9]*",)
     stable: tuple[FeatureKey, ...] | None = field(default=None, repr=False)
     mad_scale: str = "raw"
     mad_threshold: float = MAD_THRESHOLD_SU2023
@@ -130,8 +132,7 @@ def fit_heterogeneity_index(
     """
     parameters = parameters or HeterogeneityParameters()
     signature = signature or load_signature()
-    if parameters.hi_features not in HI_FEATURES:
-        raise InputError(f"hi_features is {parameters.hi_features!r}; choose one of {', '.join(HI_FEATURES)}.")
+    _check(parameters, matrix, volumes_mm3)
     candidates, not_found = _candidates(matrix, signature, parameters)
     complete = complete_matrix(candidates, parameters.max_missing_share)
     used = complete.matrix
@@ -142,45 +143,29 @@ def fit_heterogeneity_index(
     suggested, eigenvalues = eigengap_number(network, parameters.max_clusters)
 
     summed = selected if parameters.hi_features == "selected" else np.ones(len(used.keys), dtype=bool)
-    hi_columns = used.columns(summed)
-    means, sds = hi_columns.values.mean(axis=0), hi_columns.values.std(axis=0, ddof=1)
-    signs = signature.signs_of(hi_columns.keys, parameters.sign_rule)
-    hi = heterogeneity_index(hi_columns.values, signs, means, sds)
+    columns = used.columns(summed)
+    means, sds = columns.values.mean(axis=0), columns.values.std(axis=0, ddof=1)
+    signs = signature.signs_of(columns.keys, parameters.sign_rule)
+    hi = heterogeneity_index(columns.values, signs, means, sds)
     labels = _high_is_one(clusters, hi)
     cut = youden_cut(labels, hi)
     agreement = cohen_kappa(labels, (hi >= cut.value).astype(int))
-    row_of = {name: i for i, name in enumerate(matrix.patients)}
-    rows = [row_of[p] for p in used.patients]
-    volume = volume_dependence(matrix.rows(rows), hi, None if volumes_mm3 is None else np.asarray(volumes_mm3)[rows])
-    training = {
-        "n": len(used.patients),
-        "n_high": int(labels.sum()),
-        "table_sha256": matrix.digest,
-        "n_candidate_features": len(used.keys),
-        "n_selected": {view: int(v.shape[1]) for view, v in zip(VIEWS, views, strict=True)},
-        "n_values_filled": complete.n_filled,
-        "patients_left_out": len(complete.dropped_patients),
-        "features_left_out": len(complete.dropped_features),
-        "signature_features_not_found": list(not_found),
-        "eigengap_clusters": suggested,
-        "sensitivity_of_cut": cut.sensitivity,
-        "specificity_of_cut": cut.specificity,
-        "cut_agreement": agreement.to_json(),
-    }
+    volume = _volume(matrix, used.patients, hi, volumes_mm3)
     index = HeterogeneityIndex(
-        keys=hi_columns.keys,
+        keys=columns.keys,
         signs=signs,
         means=means,
         sds=sds,
         in_network=selected[summed],
         cut=cut.value,
-        hi_quantiles=np.percentile(hi, np.arange(101)),
+        # Interpolation between equal values may differ in the last digit.
+        hi_quantiles=np.maximum.accumulate(np.percentile(hi, np.arange(101))),
         preset=matrix.preset,
         preset_digest=matrix.preset_digest,
         signature=signature.name,
         signature_digest=signature.digest,
         parameters=parameters.to_json(),
-        training=training,
+        training=_training(matrix, complete, views, labels, cut, agreement, suggested, not_found),
         volume=volume,
         warnings=tuple(_warnings(suggested, agreement, volume, not_found)),
     )
@@ -197,15 +182,50 @@ def network_views(index: HeterogeneityIndex, matrix: FeatureMatrix) -> list[np.n
     return [values[:, columns] for columns in _view_columns(keys, np.ones(len(keys), dtype=bool))]
 
 
+def _check(parameters: HeterogeneityParameters, matrix: FeatureMatrix, volumes_mm3) -> None:
+    if parameters.hi_features not in HI_FEATURES:
+        raise InputError(f"hi_features is {parameters.hi_features!r}; choose one of {', '.join(HI_FEATURES)}.")
+    if volumes_mm3 is not None and len(volumes_mm3) != len(matrix.patients):
+        raise InputError(
+            f"{len(volumes_mm3)} lesion volumes were given for {len(matrix.patients)} patients; give one per patient."
+        )
+
+
+def _volume(matrix, patients, hi, volumes_mm3) -> VolumeDependence:
+    row_of = {name: i for i, name in enumerate(matrix.patients)}
+    rows = [row_of[p] for p in patients]
+    given = None if volumes_mm3 is None else np.asarray(volumes_mm3, dtype=float)[rows]
+    return volume_dependence(matrix.rows(rows), hi, given)
+
+
+def _training(matrix, complete, views, labels, cut, agreement, suggested, not_found) -> dict:
+    """What the model tells about its patients, in plain JSON types."""
+    return {
+        "n": len(complete.matrix.patients),
+        "n_high": int(labels.sum()),
+        "table_sha256": matrix.digest,
+        "n_candidate_features": len(complete.matrix.keys),
+        "n_selected": {view: int(v.shape[1]) for view, v in zip(VIEWS, views, strict=True)},
+        "n_values_filled": complete.n_filled,
+        "patients_left_out": len(complete.dropped_patients),
+        "features_left_out": len(complete.dropped_features),
+        "signature_features_not_found": list(not_found),
+        "eigengap_clusters": suggested,
+        "sensitivity_of_cut": cut.sensitivity,
+        "specificity_of_cut": cut.specificity,
+        "cut_agreement": agreement.to_json(),
+    }
+
+
 def _candidates(matrix, signature, parameters) -> tuple[FeatureMatrix, tuple[str, ...]]:
     """Columns of the signature that the parameters let in, and the signature's features that have none."""
     stable = None if parameters.stable is None else set(parameters.stable)
     signs = signature.signs_of(matrix.keys, parameters.sign_rule)
     wanted = [
         sign != 0
-        and (parameters.image_types is None or key.image_type in parameters.image_types)
-        and (parameters.regions is None or key.region in parameters.regions)
-        and (parameters.images is None or key.image in parameters.images)
+        and _matches(key.image_type, parameters.image_types)
+        and _matches(key.region, parameters.regions)
+        and _matches(key.image, parameters.images)
         and (stable is None or key in stable)
         for key, sign in zip(matrix.keys, signs, strict=True)
     ]
@@ -217,6 +237,10 @@ def _candidates(matrix, signature, parameters) -> tuple[FeatureMatrix, tuple[str
         )
     have = {key.plain_name for key in chosen.keys}
     return chosen, tuple(name for name in signature.signs(parameters.sign_rule) if name not in have)
+
+
+def _matches(name: str, patterns: tuple[str, ...] | None) -> bool:
+    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _view_columns(keys: Sequence[FeatureKey], selected: np.ndarray) -> list[np.ndarray]:
