@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import jsonschema
@@ -46,6 +47,7 @@ from IITHModuleLib.resources import resource_path
 from SubregionHabitatLib.body import body_mask
 from SubregionHabitatLib.errors import CaseRefused, InputError
 from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
+from support.data import REPOSITORY
 from support.heterogeneity_cohorts import PRESET, heterogeneity_cohort, matrix, patient_names, permuted_columns
 
 HEAD = ModelHead("simulated-iith", "Heterogeneity index of simulated patients", limits=("Simulated patients.",))
@@ -369,6 +371,24 @@ def test_a_case_of_another_preset_is_refused(cohort):
         score_cohort(fitted.index, other)
 
 
+def test_the_documented_snippet_runs(cohort, tmp_path, monkeypatch, capsys):
+    _, training, new, *_ = cohort
+
+    def table(row):
+        rows = (FeatureRow(*k, float(v), "1") for k, v in zip(training.keys, row, strict=True))
+        return FeatureTable(tuple(rows), *PRESET, "native", "1")
+
+    monkeypatch.chdir(tmp_path)
+    text = (REPOSITORY / "docs" / "heterogeneity.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    names = {"tables": {p: table(r) for p, r in zip(training.patients, training.values, strict=True)}}
+    exec(compile(code, "heterogeneity.md", "exec"), names | {"new_table": table(new.values[0])})  # noqa: S102
+    printed = capsys.readouterr().out
+    expected = score_cohort(cohort[0].index, new.rows([0])).scores[0]
+    assert float(printed.split()[0]) == pytest.approx(expected.value)
+    assert printed.split()[1] == expected.group
+
+
 @pytest.mark.parametrize(
     ("call", "part"),
     [
@@ -400,8 +420,8 @@ N_LESIONS = 3
 def rising():
     """Three simulated lesions, each in five steps of heterogeneity at one volume; native engine, every phase.
 
-    The preset is mr_default without its limit of 3 SD, which cuts off most voxels of an enhancing lesion, and with wider
-    bins, which make fewer gray levels and save time.
+    The preset is mr_default without its limit of 3 SD, which cuts off most voxels of an enhancing lesion, and with
+    wider bins, which make fewer gray levels and save time.
     """
     preset = load_preset("mr_default")
     settings = replace(preset.phases, clip_sd=None, bin_width=20.0)
