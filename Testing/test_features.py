@@ -125,7 +125,9 @@ def test_normalisation_uses_the_reference_mask_and_clips():
     reference[:, :7] = True
     preset = load_preset("mr_default")
     preset = replace(
-        preset, phases=replace(preset.phases, resample_mm=None), maps=replace(preset.maps, resample_mm=None)
+        preset,
+        phases=replace(preset.phases, resample_mm=None, clip_sd=3.0),
+        maps=replace(preset.maps, resample_mm=None),
     )
     table = extract_features(exam, maps, {"lesion": mask}, preset, reference=reference)
     inside = exam.signal[1][reference].astype(float)
@@ -179,3 +181,18 @@ def test_damaged_presets_are_refused(tmp_path, change, words):
 def test_unknown_engine_is_refused():
     with pytest.raises(InputError, match="feature engine quantum is unknown"):
         make_engine("quantum")
+
+
+def test_the_default_preset_does_not_flatten_what_enhances():
+    """A lesion lies many SDs above the mean of breast or body: clipping there would leave its texture one gray level."""
+    assert load_preset("mr_default").phases.clip_sd is None
+    exam, maps = _exam()
+    mask = np.zeros(exam.geometry.shape, bool)
+    mask[2:8, 3:12, 2:10] = True
+    bright = exam.signal.copy()
+    bright[1][mask] += 2000
+    reference = ~mask
+    table = extract_features(
+        replace(exam, signal=bright), maps, {"lesion": mask}, load_preset("mr_default"), reference=reference
+    )
+    assert table.value("lesion", "phase1", "original_firstorder_Entropy") > 3
