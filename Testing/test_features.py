@@ -192,7 +192,6 @@ def test_the_default_preset_does_not_flatten_what_enhances():
     bright = exam.signal.copy()
     bright[1][mask] += 2000
     reference = ~mask
-    table = extract_features(
-        replace(exam, signal=bright), maps, {"lesion": mask}, load_preset("mr_default"), reference=reference
-    )
+    brighter, preset = replace(exam, signal=bright), load_preset("mr_default")
+    table = extract_features(brighter, maps, {"lesion": mask}, preset, reference=reference)
     assert table.value("lesion", "phase1", "original_firstorder_Entropy") > 3
