@@ -184,7 +184,7 @@ def test_unknown_engine_is_refused():
 
 
 def test_the_default_preset_does_not_flatten_what_enhances():
-    """A lesion lies many SDs above the mean of breast or body: clipping there would leave its texture one gray level."""
+    """A lesion lies many SDs above the mean of the body: clipping would leave its texture one gray level."""
     assert load_preset("mr_default").phases.clip_sd is None
     exam, maps = _exam()
     mask = np.zeros(exam.geometry.shape, bool)
