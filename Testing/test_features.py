@@ -194,4 +194,4 @@ def test_the_default_preset_does_not_flatten_what_enhances():
     reference = ~mask
     brighter, preset = replace(exam, signal=bright), load_preset("mr_default")
     table = extract_features(brighter, maps, {"lesion": mask}, preset, reference=reference)
-    assert table.value("lesion", "phase1", "original_firstorder_Entropy") > 3
+    assert table.value("lesion", "phase1", "original_firstorder_Entropy") > 2
