@@ -117,7 +117,10 @@ def test_features_of_every_region_on_every_image(folder, case):
     for region in REGIONS:
         assert counts[region, "mask"] == 14
         assert all(counts[region, image] == 93 for image in IMAGES)
-    assert len(rows) == 5 * (14 + 93 * len(IMAGES)) == case["features"]["n_values"]
+    assert counts["lesion", "interaction"] == 22
+    found = {r["feature"]: float(r["value"]) for r in rows if r["image"] == "interaction"}
+    assert found == case["interaction"]["features"]
+    assert len(rows) == 5 * (14 + 93 * len(IMAGES)) + 22 == case["features"]["n_values"]
     for r in rows:
         assert bool(r["value"]) != bool(r["reason"]), r
         assert r["unit"], r

@@ -59,9 +59,11 @@ def test_wide_and_tidy_hold_the_same_values(results, tmp_path, capsys):
     wide, tidy = table(tmp_path / "w.csv.gz"), table(tmp_path / "t.csv")
     assert [row["result"] for row in wide] == ["first", "second"]
     assert list(wide[0]) == [
-        "result", "patient", "visit", "lesion|mask|original_shape_MeshVolume", "lesion|phase0|original_firstorder_Mean",
+        "result", "patient", "visit", "preset", "preset_digest", "engine",
+        "lesion|mask|original_shape_MeshVolume", "lesion|phase0|original_firstorder_Mean",
         "ring|phase0|original_firstorder_Mean", "lesion|phase1|original_firstorder_Mean",
     ]  # fmt: skip
+    assert {(r["preset"], r["preset_digest"], r["engine"]) for r in wide + tidy} == {("a", "00000000", "native")}
     assert len(tidy) == 5
     assert tidy[2]["reason"] == "the region is empty"
     from_tidy = {(row["result"], "|".join((row["region"], row["image"], row["feature"]))): row["value"] for row in tidy}

@@ -9,13 +9,12 @@ from pathlib import Path
 from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import InputError
 
-from .feature_table import TableExam, feature_columns, write_feature_table
+from .feature_table import MAX_CASE_BYTES, TableExam, feature_columns, write_feature_table
 from .result_folder import CASE_FILE
 from .table_writer import number_cell, write_table
 
 COHORT_TABLE = "cohort.csv"
 FEATURES_TABLE = "features_wide.csv.gz"
-MAX_CASE_BYTES = 50_000_000
 RESULT_COLUMNS = ("result", "patient", "visit", "status", "reason")
 
 
@@ -100,12 +99,3 @@ def write_tables(entries: Sequence[CohortEntry], carried: Sequence[str], folder:
     exams = [TableExam(entry.name, entry.folder, entry.patient, entry.visit) for entry in entries]
     write_feature_table(exams, folder / FEATURES_TABLE)
     write_cohort_table(entries, carried, folder / COHORT_TABLE)
-
-
-def radiomics_of(folder: Path) -> tuple[str, str, str]:
-    """Preset, its digest and engine of a result; empty texts where the case file does not say. InputError as above."""
-    case, _ = read_json(folder / CASE_FILE, "case file", MAX_CASE_BYTES)
-    parameters = case.get("parameters")
-    used = parameters.get("radiomics") if isinstance(parameters, dict) else None
-    used = used if isinstance(used, dict) else {}
-    return tuple(str(used.get(name, "")) for name in ("preset", "preset_digest", "engine"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from IITHModuleLib.case_values import user_value
 from IITHModuleLib.feature_engine import ENGINES, make_engine
 from IITHModuleLib.features import extract_features
+from IITHModuleLib.interaction_rows import interaction_rows
 from IITHModuleLib.measured_values import case_values
 from IITHModuleLib.model_file import load_model, shipped_models
 from IITHModuleLib.presets import load_preset
@@ -118,6 +119,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
                 Part(progress, 0.25, 0.85),
                 n_jobs=request.n_jobs,
             )
+            features = replace(features, rows=features.rows + interaction_rows(imaging.interaction))
         with clock.stage("scores"):
             values = case_values(exam, imaging, clinical)
             scores = score_models(models, values)

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from IITHModuleLib.features import COLUMNS
+from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import InputError
 
-from .result_folder import is_result_folder
+from .result_folder import CASE_FILE, is_result_folder
 from .table_writer import check_table_path, write_table
 
 FEATURES_FILE = "features.csv"
 MAX_FEATURES_BYTES = 500_000_000
-EXAM_COLUMNS = ("result", "patient", "visit")
+MAX_CASE_BYTES = 50_000_000
+# preset, its digest and engine say how the features were made: tables of different ones do not compare.
+EXAM_COLUMNS = ("result", "patient", "visit", "preset", "preset_digest", "engine")
 FORMS = ("wide", "tidy")
 
 
@@ -30,7 +33,18 @@ class TableExam:
     visit: str = ""
 
     def cells(self) -> list[str]:
-        return [self.result, self.patient, self.visit]
+        made_by = ("", "", "") if self.folder is None else radiomics_of(self.folder)
+        return [self.result, self.patient, self.visit, *made_by]
+
+
+def radiomics_of(folder: Path) -> tuple[str, str, str]:
+    """Preset, its digest and engine of a result; empty texts where the case file does not say. InputError, naming the
+    file, where it is damaged."""
+    case, _ = read_json(folder / CASE_FILE, "case file", MAX_CASE_BYTES)
+    parameters = case.get("parameters")
+    used = parameters.get("radiomics") if isinstance(parameters, dict) else None
+    used = used if isinstance(used, dict) else {}
+    return tuple(str(used.get(name, "")) for name in ("preset", "preset_digest", "engine"))
 
 
 def write_feature_table(exams: Sequence[TableExam], path: Path, form: str = "wide") -> int:
@@ -108,5 +122,6 @@ def _wide_rows(exams: Sequence[TableExam], columns: list[tuple[str, str, str]]) 
 
 def _tidy_rows(exams: Sequence[TableExam]) -> Iterator[list[str]]:
     for exam in exams:
+        cells = exam.cells()
         for key, rest in feature_rows(exam.folder):
-            yield [*exam.cells(), *key, *rest]
+            yield [*cells, *key, *rest]

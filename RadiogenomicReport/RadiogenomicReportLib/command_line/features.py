@@ -68,7 +68,7 @@ def table_exams(folders: list[Path]) -> list[TableExam]:
 
 def _warn_of_mixed_presets(folders: list[Path]) -> None:
     """Values of different presets or engines' settings do not compare: say so, once."""
-    from ..batch_tables import radiomics_of
+    from ..feature_table import radiomics_of
 
     found = {radiomics_of(folder) for folder in folders}
     if len(found) > 1:
