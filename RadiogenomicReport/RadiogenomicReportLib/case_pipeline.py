@@ -8,8 +8,9 @@ from pathlib import Path
 
 from IITHModuleLib.case_values import user_value
 from IITHModuleLib.feature_engine import ENGINES, make_engine
-from IITHModuleLib.features import extract_features
+from IITHModuleLib.features import FeatureRow, extract_features
 from IITHModuleLib.interaction_rows import interaction_rows
+from IITHModuleLib.kinetic_rows import kinetic_rows
 from IITHModuleLib.measured_values import case_values
 from IITHModuleLib.model_file import load_model, shipped_models
 from IITHModuleLib.presets import load_preset
@@ -119,7 +120,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
                 Part(progress, 0.25, 0.85),
                 n_jobs=request.n_jobs,
             )
-            features = replace(features, rows=features.rows + interaction_rows(imaging.interaction))
+            features = replace(features, rows=features.rows + derived_rows(imaging))
         with clock.stage("scores"):
             values = case_values(exam, imaging, clinical)
             scores = score_models(models, values)
@@ -139,6 +140,14 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
     asked = {m.id for m in models} if request.models is not None else set()
     return CaseOutcome(
         Path(request.out), case, tuple(s for s in scores if s.refusal is not None and s.model_id in asked)
+    )
+
+
+def derived_rows(imaging: ImagingResult) -> tuple[FeatureRow, ...]:
+    """What the feature table holds besides radiomics: the habitats' interaction and the lesion's kinetics."""
+    lesion = imaging.lesion
+    return interaction_rows(imaging.interaction) + kinetic_rows(
+        imaging.exam.signal, lesion.mask, imaging.exam.geometry.voxel_volume_mm3, lesion.enhancing_fraction_reason
     )
 
 
