@@ -227,4 +227,6 @@ def test_the_real_exam_from_two_paths(tmp_path, capsys):
     text = (out / "case.json").read_text() + (out / "report.html").read_text()
     assert "UCSF-BR-06" not in text
     assert "Breast-MRI-NACT-Pilot" not in text
-    assert case["features"]["n_missing"] == 0
+    # Two post-contrast phases have no middle one, and the FTV rule decides what enhances.
+    assert case["features"]["n_missing"] == 5
+    assert all("post-contrast" in r or "FTV rule" in r for r in case["features"]["missing_reasons"])
