@@ -109,7 +109,7 @@ class SubregionHabitatParameterNode:
     winsorPercent: Annotated[float, WithinRange(0.0, 20.0)] = 1.0
     neighbourhood: Annotated[str, Choice(["in_plane_8", "faces_6", "full_26"])] = "in_plane_8"
     ringRadiusMm: Annotated[float, WithinRange(1.0, 20.0)] = 5.0
-    ringDistanceFrom: Annotated[str, Choice(["voxel_centres", "surface"])] = "voxel_centres"
+    ringDistanceFrom: Annotated[str, Choice(["surface", "voxel_centres"])] = "surface"
     clipRing: bool = True
     airPercent: Annotated[float, WithinRange(0.0, 50.0)] = 5.0
 

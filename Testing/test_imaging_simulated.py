@@ -59,10 +59,12 @@ def _phases(simulated):
     return choose_early_late(simulated.exam.times_s, simulated.exam.timing.temporal_resolution_s)
 
 
-def test_ring_from_the_surface_has_the_analytic_volume(simulated):
+def test_ring_has_the_analytic_volume(simulated, simulated_imaging):
     analytic = simulated.lesion.ring_volume_mm3(5.0) / 1000
-    ring = peritumoral_ring(simulated.truth_lesion, simulated.exam.geometry, 5.0, distance_from="surface")
+    ring = peritumoral_ring(simulated.truth_lesion, simulated.exam.geometry, 5.0)
     assert ring.volume_cc == pytest.approx(analytic, rel=0.02)
+    assert simulated_imaging.ring.volume_cc == pytest.approx(analytic, rel=0.02)
+    assert simulated_imaging.ring.kept_fraction == 1.0
 
 
 def test_ring_from_voxel_centres_has_the_volume_of_the_parallel_body_of_the_centres(simulated_imaging, simulated):
@@ -72,10 +74,12 @@ def test_ring_from_voxel_centres_has_the_volume_of_the_parallel_body_of_the_cent
     parallel = hull.volume + 5 * hull.area + 25 * _mean_curvature(hull) + 4 / 3 * np.pi * 125
     expected = parallel - lesion.sum() * geometry.voxel_volume_mm3
     # On whole-millimetre voxels many centres lie exactly 5 mm away; a volume can only count them half.
-    inner, outer = (peritumoral_ring(lesion, geometry, r).volume_cc * 1000 for r in (5 - 1e-4, 5 + 1e-4))
+    inner, exact, outer = (
+        peritumoral_ring(lesion, geometry, r, distance_from="voxel_centres").volume_cc * 1000
+        for r in (5 - 1e-4, 5, 5 + 1e-4)
+    )
     assert (inner + outer) / 2 == pytest.approx(expected, rel=0.02)
-    assert simulated_imaging.ring.volume_cc * 1000 == outer
-    assert simulated_imaging.ring.kept_fraction == 1.0
+    assert exact == outer
 
 
 def _mean_curvature(hull: ConvexHull) -> float:
@@ -100,7 +104,8 @@ def test_ring_from_voxel_centres_approaches_the_sphere_as_voxels_shrink():
         n = int(26 / spacing) + 1
         axis = (np.arange(n) - (n - 1) / 2) * spacing + 0.13 * spacing
         distance = np.sqrt(axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None] ** 2)
-        ring = peritumoral_ring(distance <= 7, make_geometry((n,) * 3, (spacing,) * 3), 5.0)
+        geometry = make_geometry((n,) * 3, (spacing,) * 3)
+        ring = peritumoral_ring(distance <= 7, geometry, 5.0, distance_from="voxel_centres")
         shortfall.append(1 - ring.volume_cc * 1000 / (4 / 3 * np.pi * (12**3 - 7**3)))
     assert shortfall[0] > shortfall[1] > shortfall[2] > 0
     assert shortfall[2] < 0.02

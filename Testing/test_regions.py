@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
+from SubregionHabitatLib import lesion_surface
 from SubregionHabitatLib.analysis import ImagingParameters, analyze_imaging
 from SubregionHabitatLib.body import body_mask
 from SubregionHabitatLib.errors import InputError
@@ -173,11 +176,45 @@ def test_winsorised_z_scores_have_no_outliers_and_flat_columns_vanish():
 def test_ring_of_a_single_voxel_counts_by_millimetres():
     mask = np.zeros((21, 21, 21), dtype=bool)
     mask[10, 10, 10] = True
-    ring = peritumoral_ring(mask, make_geometry(mask.shape, (3, 1, 1)), 5.0)
+    ring = peritumoral_ring(mask, make_geometry(mask.shape, (3, 1, 1)), 5.0, distance_from="voxel_centres")
     assert ring.mask.sum() == 178
     assert ring.volume_cc == pytest.approx(0.534)
     assert not ring.mask[10, 10, 10]
-    assert peritumoral_ring(mask, make_geometry(mask.shape), 5.0).mask.sum() == 514
+    cubes = peritumoral_ring(mask, make_geometry(mask.shape), 5.0, distance_from="voxel_centres")
+    assert cubes.mask.sum() == 514
+
+
+def _ball(spacing, radius, offset):
+    n = [2 * (math.ceil((radius + 6) / s) + 2) + 1 for s in spacing]
+    axes = [(np.arange(m) - m // 2) * s + o for m, s, o in zip(n, spacing, offset, strict=True)]
+    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+    return z**2 + y**2 + x**2 <= radius**2
+
+
+@pytest.mark.parametrize("radius", [4.0, 8.0, 15.0])
+@pytest.mark.parametrize("spacing", [(2, 1, 1), (1, 1, 1), (3, 1, 1), (2.4, 0.7, 0.7), (5, 1, 1), (2, 0.5, 0.5)])
+def test_ring_has_the_volume_of_the_shell_around_the_ball(spacing, radius):
+    ball = _ball(spacing, radius, np.array([0.31, -0.17, 0.42]) * spacing)
+    geometry = make_geometry(ball.shape, spacing[::-1])
+    shell = 4 / 3 * np.pi * ((radius + 5) ** 3 - radius**3) / 1000
+    ring = peritumoral_ring(ball, geometry, 5.0)
+    assert ring.volume_cc == pytest.approx(shell, rel=0.03)
+    thin = peritumoral_ring(ball, geometry, 5.0, distance_from="voxel_centres")
+    assert (ring.mask | ~thin.mask).all()
+
+
+def test_ring_does_not_depend_on_how_many_points_are_placed_at_once(monkeypatch):
+    ball = _ball((3, 1, 1), 8.0, (0.2, 0.1, 0.4))
+    geometry = make_geometry(ball.shape, (1, 1, 3))
+    whole = peritumoral_ring(ball, geometry, 5.0)
+    monkeypatch.setattr(lesion_surface, "POINTS_AT_ONCE", 1000)
+    assert np.array_equal(peritumoral_ring(ball, geometry, 5.0).mask, whole.mask)
+
+
+def test_ring_of_a_lesion_that_fills_the_image_is_empty():
+    ring = peritumoral_ring(np.ones((3, 4, 5), bool), make_geometry((3, 4, 5)), 5.0)
+    assert not ring.mask.any()
+    assert ring.volume_cc == 0
 
 
 def test_ring_is_clipped_and_says_so():
@@ -195,10 +232,17 @@ def test_ring_is_clipped_and_says_so():
 def test_ring_at_the_edge_and_between_far_slices_is_noted():
     mask = np.zeros((5, 20, 20), dtype=bool)
     mask[2, 1, 10] = True
-    ring = peritumoral_ring(mask, make_geometry(mask.shape, (1, 1, 6)), 5.0)
-    assert any("edge of the image" in note for note in ring.notes)
-    assert any("only within the lesion's own slices" in note for note in ring.notes)
-    assert not ring.mask[[0, 1, 3, 4]].any()
+    geometry = make_geometry(mask.shape, (1, 1, 6))
+    centers = peritumoral_ring(mask, geometry, 5.0, distance_from="voxel_centres")
+    assert any("edge of the image" in note for note in centers.notes)
+    assert any("only within the lesion's own slices" in note for note in centers.notes)
+    assert not centers.mask[[0, 1, 3, 4]].any()
+    surface = peritumoral_ring(mask, geometry, 5.0)
+    assert any("between slices the ring rests on an interpolated surface" in note for note in surface.notes)
+    assert surface.mask[[1, 3]].any(axis=(1, 2)).all()
+    far = peritumoral_ring(mask, make_geometry(mask.shape, (1, 1, 11)), 5.0)
+    assert any("only within the lesion's own slices" in note for note in far.notes)
+    assert not far.mask[[0, 1, 3, 4]].any()
 
 
 @pytest.mark.parametrize("radius", [0, -1, float("nan"), float("inf")])

@@ -186,7 +186,7 @@ def test_every_setting_of_the_library_can_be_set_or_is_left_out_for_a_reason(sce
         elif isinstance(value, (int, float)):
             setattr(parameters, name, value + 2 if name != "minSer" else 0.5)
     parameters.background, parameters.peakSearch, parameters.wosMode = "off", "early", "chitalia"
-    parameters.neighbourhood, parameters.ringDistanceFrom = "faces_6", "surface"
+    parameters.neighbourhood, parameters.ringDistanceFrom = "faces_6", "voxel_centres"
     parameters.registration, parameters.keepParts, parameters.omitted = "bspline", "seed", "left_out"
     parameters.neighboursWithin, parameters.habitatMode, parameters.chooseCount = "image", "two_level", "gap"
 

@@ -53,7 +53,7 @@ class ImagingParameters:
     lesion: LesionParameters = field(default_factory=LesionParameters)
     habitats: HabitatParameters = field(default_factory=HabitatParameters)
     ring_mm: float = 5.0
-    ring_distance_from: str = "voxel_centres"
+    ring_distance_from: str = "surface"
     clip_ring: bool = True
     neighbourhood: str = "in_plane_8"
 
