@@ -77,6 +77,40 @@ def test_closed_form_on_random_curves():
     assert np.allclose(maps.wos[~same], expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("wos_mode", ["normalised", "chitalia"])
+@pytest.mark.parametrize("n_voxels", [1, 2, 7, 2**17, 2**17 + 1, 3 * 2**17 - 1])
+def test_every_voxel_of_any_number_of_blocks_is_mapped(n_voxels, wos_mode):
+    """Peaks, undefined voxels and flat late signals lie where they are put, at even and odd places alike."""
+    place = np.arange(n_voxels)
+    signal = np.full((5, n_voxels), 120.0, dtype=np.float32)
+    signal[0] = 100
+    peak_at = 1 + place % 4
+    signal[peak_at, place] = 300
+    signal[0, place % 5 == 3] = 0
+    signal[0, place % 7 == 6] = np.nan
+    signal[4, place % 11 == 10] = 100
+    pre, late = signal[0].astype(np.float64), signal[4].astype(np.float64)
+    pre[~(pre > 0)] = np.nan
+    peak = signal[1:].max(axis=0)
+    peak_at = 1 + signal[1:].argmax(axis=0)
+    times_s = np.array([0, 60, 150, 250, 400])
+    maps = _maps(signal, tuple(times_s), 1, 4, wos_mode=wos_mode)
+    undefined = np.isnan(pre)
+    to_peak = np.where(undefined, np.nan, times_s[peak_at] / 60)
+    rise = np.where(late == pre, np.nan, late - pre)
+    slope = (late - peak) / np.where(peak_at == 4, np.inf, 400 / 60 - to_peak)
+    expected = {
+        "pe_early": 100 * (signal[1] - pre) / pre,
+        "pe_peak": 100 * (peak - pre) / pre,
+        "ser": (signal[1] - pre) / rise,
+        "wis": (peak - pre) / pre / to_peak,
+        "wos": slope / pre if wos_mode == "normalised" else np.where(undefined, np.nan, slope),
+        "time_to_peak": to_peak,
+    }
+    for name, values in expected.items():
+        np.testing.assert_allclose(getattr(maps, name).ravel(), values, rtol=1e-6, atol=0, err_msg=name)
+
+
 def test_a_common_field_leaves_relative_maps_unchanged():
     rng = np.random.default_rng(6)
     signal = rng.uniform(50, 900, size=(4, 2, 6, 7))
