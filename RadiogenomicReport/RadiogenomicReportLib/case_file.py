@@ -24,7 +24,7 @@ from .result_folder import CASE_SCHEMA
 from .stage_clock import StageClock
 
 RESEARCH_USE = "Research use only. Not a medical device; not for diagnosis or treatment decisions."
-_PACKAGES = ("numpy", "scipy", "SimpleITK", "pydicom", "pyradiomics")
+_PACKAGES = ("numpy", "scipy", "SimpleITK", "pydicom", "highdicom", "pyradiomics")
 
 
 def build_case(
@@ -53,7 +53,7 @@ def build_case(
         "case_values": {name: value.to_json() for name, value in values.items()},
         "scores": [score.to_json() for score in scores],
         "warnings": list(imaging.warnings),
-        "provenance": _provenance(imaging, scores, clock),
+        "provenance": provenance_of(imaging, scores, clock),
     }
     if identity:
         case["identity"] = dict(identity)
@@ -240,18 +240,21 @@ def _feature_summary(features: FeatureTable | None) -> dict:
     return {"n_values": len(features.rows), "n_missing": features.n_missing(), "missing_reasons": reasons}
 
 
-def _provenance(imaging: ImagingResult, scores: tuple[Score, ...], clock: StageClock) -> dict:
+def provenance_of(imaging: ImagingResult, scores: tuple[Score, ...], clock: StageClock) -> dict:
+    """Software, models, seeds, and the time and memory of every stage so far, as plain JSON types."""
     versions = {"iith": __version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return {
-        "software": versions,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "models": {s.model_id: {"version": s.model_version, "digest": s.model_digest} for s in scores},
-        "seeds": {"habitats": imaging.parameters.habitats.seed},
-        "wall_seconds": clock.seconds,
-        "peak_memory_mb": clock.peak_mb,
-    }
+    return plain(
+        {
+            "software": versions,
+            "platform": f"{platform.system()} {platform.machine()}",
+            "models": {s.model_id: {"version": s.model_version, "digest": s.model_digest} for s in scores},
+            "seeds": {"habitats": imaging.parameters.habitats.seed},
+            "wall_seconds": clock.seconds,
+            "peak_memory_mb": clock.peak_mb,
+        }
+    )

@@ -27,8 +27,10 @@ from SubregionHabitatLib.progress import Part, Progress, Silent
 from SubregionHabitatLib.times_file import with_injection
 from SubregionHabitatLib.volume_io import write_volume
 
-from .case_file import CASE_SCHEMA, build_case, write_case
+from .case_dicom import add_dicom, case_arrays, check_dicom_wanted
+from .case_file import CASE_SCHEMA, build_case, provenance_of, write_case
 from .case_report import CasePictures, case_report_html
+from .report_images import write_report_image
 from .result_folder import CASE_FILE, complete_or_absent
 from .stage_clock import StageClock
 
@@ -39,7 +41,9 @@ __all__ = ["CASE_SCHEMA", "CaseOutcome", "CaseRequest", "run_case"]
 class CaseRequest:
     """What to analyze and how. ``models`` None scores every shipped model; clinical: standard name -> value; n_jobs:
 
-    processes for the features (1 inside Slicer, where processes cannot be started)."""
+    processes for the features (1 inside Slicer, where processes cannot be started); show_identity: patient name and ID
+    in report and DICOM objects; dicom: write DICOM objects (None: where the exam is DICOM); dicom_maps: how much of the
+    kinetic maps they hold, one of ``dicom_out.writer.MAP_EXTENTS``."""
 
     exam: tuple[Path, ...]
     out: Path
@@ -65,6 +69,8 @@ class CaseRequest:
     imaging: ImagingParameters = field(default_factory=ImagingParameters)
     overwrite: bool = False
     show_identity: bool = False
+    dicom: bool | None = None
+    dicom_maps: str = "lesion"
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
     models = [load_model(m) for m in (request.models if request.models is not None else shipped_models())]
     clinical = {name: user_value(name, value) for name, value in request.clinical.items()}
     habitat_model = load_habitat_model(request.habitat_model) if request.habitat_model else None
+    check_dicom_wanted(request.dicom)
     with complete_or_absent(request.out, request.overwrite) as folder:
         with clock.stage("read"):
             exam = read_exam(
@@ -99,6 +106,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
                 Part(progress, 0.0, 0.1),
                 allow_no_times=request.allow_no_times,
             )
+            check_dicom_wanted(request.dicom, exam)
             exam = with_injection(exam, request.injection_s)
             regions = read_regions(request, exam.geometry)
         with clock.stage("imaging"):
@@ -128,13 +136,26 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
         with clock.stage("write"):
             write_images(folder, imaging)
             features.write_csv(folder / "features.csv")
-        progress.step(0.92, "report")
-        identity = exam.source.identity if request.show_identity else None
-        with clock.stage("report"):
             pictures = CasePictures.from_result(imaging.exam, imaging)
+            write_report_image(folder, pictures)
+        identity = exam.source.identity if request.show_identity else None
+        progress.step(0.9, "DICOM objects")
+        with clock.stage("dicom"):
             case = build_case(exam, imaging, features, values, scores, clock, identity)
+            case = add_dicom(
+                folder,
+                exam,
+                case,
+                case_arrays(imaging),
+                request.dicom,
+                request.show_identity,
+                request.dicom_maps,
+            )
+        progress.step(0.94, "report")
+        with clock.stage("report"):
+            case["provenance"] = provenance_of(imaging, scores, clock)
             (folder / "report.html").write_text(case_report_html(case, pictures), encoding="utf-8")
-        case = build_case(exam, imaging, features, values, scores, clock, identity)
+        case["provenance"] = provenance_of(imaging, scores, clock)
         write_case(folder / CASE_FILE, case)
     progress.step(1.0, "done")
     asked = {m.id for m in models} if request.models is not None else set()

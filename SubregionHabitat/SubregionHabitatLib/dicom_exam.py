@@ -49,7 +49,7 @@ def read_dicom_exam(
         times_s=times,
         geometry=chosen.geometry,
         timing=timing,
-        source=_source(chosen, scan, left_out, signal),
+        source=_source(chosen, phases, scan, left_out, signal),
         slice_axis=0,
     )
 
@@ -103,7 +103,9 @@ def _read_signal(phases: list[PhaseFrames], chosen: DynamicSet, progress: Progre
     return signal
 
 
-def _source(chosen: DynamicSet, scan: FolderScan, left_out: tuple[str, ...], signal: np.ndarray) -> ExamSource:
+def _source(
+    chosen: DynamicSet, phases: list[PhaseFrames], scan: FolderScan, left_out: tuple[str, ...], signal: np.ndarray
+) -> ExamSource:
     header = scan.headers[chosen.series_uids[0]]
     study = chosen.phases[0].frames[0].study_uid
     return ExamSource(
@@ -118,6 +120,7 @@ def _source(chosen: DynamicSet, scan: FolderScan, left_out: tuple[str, ...], sig
         left_out=left_out,
         patient_age_years=header.patient_age_years,
         identity=header.identity,
+        frames=tuple(phase.frames for phase in phases),
     )
 
 

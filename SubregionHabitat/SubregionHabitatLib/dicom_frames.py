@@ -47,6 +47,7 @@ class Frame:
     index: int
     study_uid: str
     series_uid: str
+    sop_class: str
     sop_uid: str
     rows: int
     columns: int
@@ -198,6 +199,7 @@ def _classic_frame(header: FileHeader, series: str) -> Frame:
         index=0,
         study_uid=header.text("StudyInstanceUID"),
         series_uid=series,
+        sop_class=MR_IMAGE,
         sop_uid=header.text("SOPInstanceUID") or header.path.name,
         rows=header.short("Rows"),
         columns=header.short("Columns"),
@@ -315,6 +317,7 @@ def _enhanced_frame(path, index, ds, series, groups: _Groups, pixels: StoredPixe
         index=index,
         study_uid=str(ds.get("StudyInstanceUID", "")),
         series_uid=series,
+        sop_class=str(ds.SOPClassUID),
         sop_uid=str(ds.get("SOPInstanceUID", path.name)),
         rows=int(ds.Rows),
         columns=int(ds.Columns),

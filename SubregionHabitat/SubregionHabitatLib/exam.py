@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .errors import InputError
 from .geometry import Geometry
+
+if TYPE_CHECKING:
+    from .dicom_frames import Frame
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,9 @@ class ExamSource:
     """What the exam was read from, without anything that names the patient.
 
     kind: "dicom", "files" or "nodes"; study_hash/series_hashes: salted-free SHA-256 prefixes of the UIDs, so
-    that two results of one exam can be matched; left_out: one sentence per series that was not used.
+    that two results of one exam can be matched; left_out: one sentence per series that was not used; frames: of a
+    DICOM exam, the image of every phase and slice, (T, Z) in the order of the signal, so that objects made of the exam
+    can refer to it; in memory only.
     """
 
     kind: str
@@ -51,6 +57,7 @@ class ExamSource:
     left_out: tuple[str, ...] = ()
     patient_age_years: float | None = None
     identity: dict = field(default_factory=dict, repr=False)
+    frames: tuple[tuple[Frame, ...], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

@@ -74,8 +74,23 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", action="append", metavar="ID", help="score this model only (repeatable; default: all shipped)"
     )
     parser.add_argument(
-        "--show-identity", action="store_true", help="write patient name and ID into the report (default: left out)"
-    )
+        "--show-identity", "--identity", action="store_true",
+        help="write patient name and ID into report and DICOM objects (default: left out, in DICOM objects replaced)",
+    )  # fmt: skip
+    add_dicom_arguments(parser)
+
+
+def add_dicom_arguments(parser: argparse.ArgumentParser) -> None:
+    from ..dicom_out.writer import MAP_EXTENTS
+
+    parser.add_argument(
+        "--dicom", action=argparse.BooleanOptionalAction, default=None,
+        help="write segmentation, kinetic maps and measurement report as DICOM (default: when the exam is DICOM)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dicom-maps", choices=MAP_EXTENTS, default=MAP_EXTENTS[0],
+        help="how much of the kinetic maps goes into DICOM: around lesion and ring, all, or nothing (default: lesion)",
+    )  # fmt: skip
 
 
 def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
@@ -201,6 +216,8 @@ def case_request(args: argparse.Namespace) -> CaseRequest:
         imaging=with_settings_file(_imaging_parameters(args), args.settings),
         overwrite=args.overwrite,
         show_identity=args.show_identity,
+        dicom=args.dicom,
+        dicom_maps=args.dicom_maps,
     )
 
 
