@@ -12,7 +12,7 @@ import traceback
 from SubregionHabitatLib import __version__
 from SubregionHabitatLib.errors import Cancelled, CaseRefused, InputError
 
-from . import analyze, batch, features, habitats, models, score, simulate, train
+from . import analyze, batch, features, habitats, models, score, simulate, simulate_cohort, train
 
 COMMANDS = {
     "analyze": analyze,
@@ -23,6 +23,7 @@ COMMANDS = {
     "models": models,
     "train": train,
     "simulate": simulate,
+    "simulate-cohort": simulate_cohort,
 }
 
 
