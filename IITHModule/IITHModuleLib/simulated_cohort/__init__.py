@@ -1,1 +1,1 @@
-"""A cohort of simulated exams whose lesions follow the joint distribution of a real table. Simulated is not measured."""
+"""A cohort of simulated exams whose lesions follow the joint distribution of a real table."""

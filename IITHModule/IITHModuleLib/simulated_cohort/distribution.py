@@ -1,4 +1,4 @@
-"""Joint distribution of lesion size and kinetics as a Gaussian copula: quantiles of each quantity, and how they go together.
+"""Joint distribution of lesion size and kinetics as a Gaussian copula: quantiles of each quantity and one correlation.
 
 Fitted once to the columns of Duke-Breast-Cancer-MRI whose meaning was shown (922 patients) and shipped as a small JSON
 file (Resources/Cohorts): 33 quantiles per quantity between the 1st and the 99th percentile and one correlation matrix,
@@ -45,7 +45,7 @@ _DUKE = {
 
 @dataclass(frozen=True)
 class LesionDistribution:
-    """quantiles: quantity -> values at ``probabilities``; correlation (P, P): of the normal scores, in QUANTITIES' order."""
+    """quantiles: quantity -> values at ``probabilities``; correlation (P, P): of normal scores, as QUANTITIES."""
 
     probabilities: np.ndarray = field(repr=False)
     quantiles: dict[str, np.ndarray] = field(repr=False)

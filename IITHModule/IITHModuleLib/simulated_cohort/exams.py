@@ -32,7 +32,7 @@ class CohortExam:
 
 
 def cohort_exam(distribution: LesionDistribution, seed: int, index: int) -> tuple[CohortExam, SimulatedExam]:
-    """Exam ``index`` (0, 1, ...) of the cohort with ``seed``: the same for the same numbers, whatever the cohort's size.
+    """Exam ``index`` (0, 1, ...) of the cohort with ``seed``: equal numbers give equal exams, whatever its size.
 
     A lesion that does not fit the drawn breast is moved, at last to its middle; then a new breast is drawn.
     Raises InputError when none of MAX_TRIES breasts holds it.

@@ -17,7 +17,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser = subparsers.add_parser(
         "simulate-cohort",
         help="write a cohort of simulated exams for `iith batch`",
-        description="Write simulated breast DCE exams (NRRD) and the cohort table DIR/cohort.csv that `iith batch` reads. "
+        description="Write simulated breast DCE exams (NRRD) and the cohort table DIR/cohort.csv for `iith batch`. "
         "Lesion size, peak enhancement, SER and time-to-peak composition follow the joint distribution of the 922 "
         "patients of Duke-Breast-Cancer-MRI (a fitted copula, nobody's row); spacing, phases, times, noise and field "
         "vary. The exams are simulated and say nothing about patients; research use only.",
