@@ -24,6 +24,7 @@ from .untrusted_json import check_schema, read_json
 SCHEMA = "iith-model/1"
 KINDS = ("logistic", "cox")
 MAX_MODEL_BYTES = 2_000_000
+MAX_ANY_MODEL_BYTES = 50_000_000  # kinds with thousands of features
 N_QUANTILES = 101
 _ID = re.compile(r"^[a-z0-9][a-z0-9.-]{0,63}$")
 
@@ -120,9 +121,15 @@ def load_model(path_or_id: str | Path) -> Model:
     wrong schema, unknown kind, feature, unit or preset, lists of different length or order, numbers that
     are not finite, an SD that is not positive.
     """
-    path = _find(path_or_id)
+    path = find_model(path_or_id)
     content, digest = read_json(path, "model file", MAX_MODEL_BYTES)
     return model_from_dict(content, path, digest)
+
+
+def model_kind(path_or_id: str | Path) -> str:
+    """The kind that a model file says it is, so that its own reader can be chosen; "" where it says none."""
+    content, _ = read_json(find_model(path_or_id), "model file", MAX_ANY_MODEL_BYTES)
+    return str(content.get("kind", ""))
 
 
 def shipped_models() -> list[str]:
@@ -150,7 +157,8 @@ def model_from_dict(content: dict, path: Path, digest: str) -> Model:
     return model
 
 
-def _find(path_or_id: str | Path) -> Path:
+def find_model(path_or_id: str | Path) -> Path:
+    """The model.json of a shipped model's id, a model folder or a path as given; InputError for an unknown id."""
     path = Path(path_or_id)
     if _ID.match(str(path_or_id)) and not path.exists():
         shipped = resource_path("Models", str(path_or_id), "model.json")

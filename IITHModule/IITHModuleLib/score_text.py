@@ -69,5 +69,30 @@ def model_text(model: Model) -> str:
     return "\n".join(lines)
 
 
+def model_json(model: Model) -> dict:
+    """What ``model_text`` tells, as plain JSON types."""
+    return {
+        "id": model.id,
+        "version": model.version,
+        "kind": model.kind,
+        "title": model.title,
+        "outcome": model.outcome,
+        "licence": model.licence,
+        "intended_use": model.intended_use,
+        "limits": list(model.limits),
+        "digest": model.digest,
+        "forms": [
+            {
+                "name": form.name,
+                "n": form.n,
+                "n_events": form.n_events,
+                "inputs": [{"name": f.name, "unit": f.unit, "definition": f.definition} for f in form.features],
+                "performance": performance_summary(model, form),
+            }
+            for form in model.forms
+        ],
+    }
+
+
 def _wrap(text: str, indent: str, width: int = WIDTH) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent + ("  " if indent else ""))

@@ -81,14 +81,20 @@ class Protocol:
     digest: str
 
 
-def load_protocol(name_or_path: str | Path) -> Protocol:
-    """A shipped protocol by name, or any protocol by path; InputError when it is not sound."""
+def find_protocol(name_or_path: str | Path) -> Path:
+    """The file of a shipped protocol's name, or the path as given; InputError for an unknown name."""
     path = Path(name_or_path)
     if path.suffix != ".json" and not path.exists():
         path = resource_path("Protocols", f"{path.name}.json")
         if not path.is_file():
             shipped = ", ".join(sorted(p.stem for p in resource_path("Protocols").glob("*.json")))
             raise InputError(f"There is no protocol '{name_or_path}'; shipped are {shipped}, or give a JSON file.")
+    return path
+
+
+def load_protocol(name_or_path: str | Path) -> Protocol:
+    """A shipped protocol by name, or any protocol by path; InputError when it is not sound."""
+    path = find_protocol(name_or_path)
     content, digest = read_json(path, "protocol", MAX_PROTOCOL_BYTES)
     if content.get("schema") != SCHEMA:
         raise InputError(f"{path} is not a protocol of the schema '{SCHEMA}'; copy one from Resources/Protocols.")

@@ -17,9 +17,11 @@ from SubregionHabitatLib.errors import InputError
 
 from ..case_values import KNOWN_VALUES
 from ..model_file import N_QUANTILES, SCHEMA, Model, load_model
+from ..score_text import model_json, model_text
 from ..statistics.auc import at_cut, youden_cut
 from ..statistics.calibration import kaplan_meier
 from .cox import breslow_baseline, proportional_hazards_p
+from .dispatch import TrainedModel, TrainingRequest
 from .evaluate import IMAGING, ExternalSet, evaluate_form
 from .measures import DAYS_PER_YEAR, CoxTask, LogisticTask, Resampling
 from .protocol import ExternalPlan, FormPlan, Protocol, load_protocol
@@ -29,6 +31,24 @@ SIGNIFICANT_DIGITS = 10
 MIN_AT_RISK = 20  # beyond this the baseline curve rests on too few patients to be shipped
 _NUMBER_LIST = re.compile(r"\[\n\s+-?\d[\d.eE+-]*(?:,\n\s+-?\d[\d.eE+-]*)*\n\s+\]")
 _QUANTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
+
+
+def train_model(request: TrainingRequest) -> TrainedModel:
+    """``train`` as the dispatch table calls it."""
+    kind = load_protocol(request.protocol).kind
+    request.refuse(("stable", "visits"), kind)
+    if request.outcomes is None:
+        raise InputError(f"A protocol of the kind {kind} needs OUTCOMES; it may be the same file as TABLE.")
+    model = train(
+        request.protocol,
+        request.table,
+        request.outcomes,
+        request.out,
+        request.external,
+        request.overwrite,
+        request.progress,
+    )
+    return TrainedModel(model.path, model_text(model), model_json(model))
 
 
 def train(

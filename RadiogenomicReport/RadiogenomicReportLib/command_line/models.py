@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from IITHModuleLib.model_file import Model, load_model, shipped_models
-from IITHModuleLib.score_text import model_text
-from IITHModuleLib.scoring import RESEARCH_NOTE, performance_summary
+from IITHModuleLib.model_file import load_model, shipped_models
+from IITHModuleLib.score_text import model_json, model_text
+from IITHModuleLib.scoring import RESEARCH_NOTE
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -30,28 +30,3 @@ def run(args: argparse.Namespace) -> int:
         print(model_text(model) + "\n")
     print(f"{RESEARCH_NOTE} Details: MODEL_CARD.md of each model in {models[0].path.parent.parent if models else '-'}")
     return 0
-
-
-def model_json(model: Model) -> dict:
-    """The same as plain data."""
-    return {
-        "id": model.id,
-        "version": model.version,
-        "kind": model.kind,
-        "title": model.title,
-        "outcome": model.outcome,
-        "licence": model.licence,
-        "intended_use": model.intended_use,
-        "limits": list(model.limits),
-        "digest": model.digest,
-        "forms": [
-            {
-                "name": form.name,
-                "n": form.n,
-                "n_events": form.n_events,
-                "inputs": [{"name": f.name, "unit": f.unit, "definition": f.definition} for f in form.features],
-                "performance": performance_summary(model, form),
-            }
-            for form in model.forms
-        ],
-    }

@@ -7,10 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from IITHModuleLib.score_text import model_text
 from SubregionHabitatLib.errors import InputError
-
-from .models import model_json
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -18,42 +15,59 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser = subparsers.add_parser(
         "train",
         help="fit a model by a published protocol and write its folder with a model card",
-        description="Fit a model. PROTOCOL is the name of a shipped protocol (pcr-ispy2-v1, rfs-duke-v1) or a JSON "
-        "file (schema iith-protocol/1). TABLE and OUTCOMES are CSV, TSV or XLSX files with one row per patient; they "
-        "may be the same file. The card and every number in it are written from the fit. Research use only.",
+        description="Fit a model. PROTOCOL is the name of a shipped protocol (pcr-ispy2-v1, rfs-duke-v1, "
+        "chitalia-delta) or a JSON file (schema iith-protocol/1). TABLE and OUTCOMES are CSV, TSV or XLSX files with "
+        "one row per patient; they may be the same file. For chitalia-delta TABLE is a feature table of `iith batch` "
+        "or `iith features` with two visits per patient. The card and every number in it "
+        "are written from the fit. Research use only.",
     )
     parser.add_argument("protocol", metavar="PROTOCOL", help="shipped protocol or JSON file")
     parser.add_argument("table", type=Path, metavar="TABLE", help="features, one row per patient")
-    parser.add_argument("outcomes", type=Path, metavar="OUTCOMES", help="outcomes, one row per patient")
+    parser.add_argument(
+        "outcomes", type=Path, nargs="?", metavar="OUTCOMES",
+        help="outcomes, one row per patient; with chitalia-delta the cohort.csv of `iith batch`, or nothing",
+    )  # fmt: skip
     parser.add_argument("--out", required=True, type=Path, metavar="MODEL", help="model folder to write")
     parser.add_argument(
         "--external", action="append", default=[], metavar="NAME=PATH",
         help="a further table that the protocol names, for a test on other patients (repeatable); without it that "
         "test is left out and the card says so",
     )  # fmt: skip
+    parser.add_argument(
+        "--stable", type=Path, metavar="FILE", help="use only the features of this list, made by `iith agreement`"
+    )
+    parser.add_argument("--visits", metavar="FIRST,SECOND", help="names of the two visits to compare (chitalia-delta)")
     parser.add_argument("--overwrite", action="store_true", help="replace the model that is in MODEL")
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, write and summarize; InputError when a table, the protocol or the target does not fit."""
-    from IITHModuleLib.training.run import train
+    from IITHModuleLib.training.dispatch import TrainingRequest, train_model
 
-    model = train(
-        args.protocol,
-        args.table,
-        args.outcomes,
-        args.out,
-        external=_named_paths(args.external),
-        overwrite=args.overwrite,
-        progress=lambda message: print(f"iith train: {message}", file=sys.stderr),
+    model = train_model(
+        TrainingRequest(
+            args.protocol,
+            args.table,
+            args.outcomes,
+            args.out,
+            external=_named_paths(args.external),
+            stable=args.stable,
+            visits=_visits(args.visits),
+            overwrite=args.overwrite,
+            progress=lambda message: print(f"iith train: {message}", file=sys.stderr),
+        )
     )
     if getattr(args, "json", False):
-        print(json.dumps(model_json(model) | {"path": str(model.path)}, indent=1))
+        print(json.dumps(model.content | {"path": str(model.path)}, indent=1))
     else:
-        print(model_text(model))
+        print(model.text)
         print(f"\nWrote {model.path.parent}")
     return 0
+
+
+def _visits(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(part.strip() for part in text.split(","))
 
 
 def _named_paths(entries: list[str]) -> dict[str, Path]:
