@@ -28,15 +28,23 @@ KIND = "heterogeneity_index"
 def index_to_json(index: HeterogeneityIndex, head: ModelHead) -> dict:
     """Every number a new case needs, as plain JSON types."""
     content = head.to_json(KIND)
-    columns = zip(index.keys, index.signs, index.means, index.sds, index.in_network, strict=True)
     content["features"] = [
-        key_to_json(key) | {"sign": int(sign), "mean": float(mean), "sd": float(sd), "in_network": bool(in_network)}
-        for key, sign, mean, sd, in_network in columns
+        key_to_json(key)
+        | {
+            "sign": int(index.signs[k]),
+            "mean": float(index.means[k]),
+            "sd": float(index.sds[k]),
+            "in_network": bool(index.in_network[k]),
+            "usual": [float(v) for v in index.usual[:, k]],
+            "group_mean_z": [float(v) for v in index.group_means[:, k]],
+        }
+        for k, key in enumerate(index.keys)
     ]
     content["preset"] = {"name": index.preset, "sha256": index.preset_digest}
     content["signature"] = {"name": index.signature, "sha256": index.signature_digest}
     content["groups"] = {"names": list(GROUPS), "cut": index.cut, "rule": "Youden cut of HI against network groups"}
     content["hi_quantiles"] = [float(q) for q in index.hi_quantiles]
+    content["distance_quantiles"] = [float(q) for q in index.distance_quantiles]
     content["volume_dependence"] = index.volume.to_json()
     content["cohort"] = index.training
     content["parameters"] = index.parameters
@@ -77,6 +85,9 @@ def _build(content: dict) -> HeterogeneityIndex:
         means=finite([f["mean"] for f in features]),
         sds=finite([f["sd"] for f in features]),
         in_network=np.array([f["in_network"] is True for f in features]),
+        usual=finite([f["usual"] for f in features]).T,
+        group_means=finite([f["group_mean_z"] for f in features]).T,
+        distance_quantiles=finite(content["distance_quantiles"]),
         cut=float(finite(content["groups"]["cut"])),
         hi_quantiles=finite(content["hi_quantiles"]),
         preset=str(content["preset"]["name"]),
@@ -97,8 +108,14 @@ def _checked(index: HeterogeneityIndex) -> HeterogeneityIndex:
         raise ValueError("an SD is not positive")
     if not np.isin(index.signs, (-1, 1)).all():
         raise ValueError("a sign is not -1 or 1")
-    if len(index.hi_quantiles) != 101 or (np.diff(index.hi_quantiles) < 0).any():
-        raise ValueError("hi_quantiles are not 101 ascending numbers")
+    for name in ("hi_quantiles", "distance_quantiles"):
+        quantiles = getattr(index, name)
+        if quantiles.shape != (101,) or (np.diff(quantiles) < 0).any():
+            raise ValueError(f"{name} are not 101 ascending numbers")
+    if index.usual.shape != (2, len(index.keys)) or (index.usual[0] > index.usual[1]).any():
+        raise ValueError("a usual range is not two ascending numbers")
+    if index.group_means.shape != (2, len(index.keys)):
+        raise ValueError("group_mean_z are not two numbers per feature")
     if not all(part is None or isinstance(part, int | float) for part in (index.volume.rho, index.volume.p)):
         raise ValueError("the correlation with volume is not a number")
     for name in ("neighbors", "sigma", "iterations"):

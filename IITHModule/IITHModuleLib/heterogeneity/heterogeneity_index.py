@@ -26,7 +26,9 @@ from .variability import MAD_THRESHOLD_SU2023, highly_variable
 from .volume_dependence import VolumeDependence, volume_dependence
 
 GROUPS = ("low", "high")
-VIEWS = ("first-order", "texture")
+# (name of a view, shell pattern of the features in it); a feature belongs to the first view that takes it.
+VIEWS = (("first-order", "firstorder_*"), ("texture", "*"))
+USUAL_PERCENTILES = (1, 99)
 HI_FEATURES = ("selected", "all")
 
 
@@ -37,7 +39,8 @@ class HeterogeneityParameters:
 
     sign_rule: "su" or "math"; image_types, regions, images: shell patterns of the columns that take part, None for all
     (the paper used the phases, not kinetic maps); stable: the features found reproducible, None for no such filter;
-    mad_scale, mad_threshold: see variability; hi_features: sum over the "selected" or "all" candidate features;
+    views: (name, shell pattern of feature names without filter) of the two views of the network; mad_scale,
+    mad_threshold: see variability; hi_features: sum over the "selected" or "all" candidate features;
     neighbors, sigma, iterations: see snf; max_clusters: of the eigengap rule; max_missing_share: gaps allowed per
     feature and per patient.
     """
@@ -47,6 +50,7 @@ class HeterogeneityParameters:
     regions: tuple[str, ...] | None = None
     images: tuple[str, ...] | None = ("phase[0-9]*",)
     stable: tuple[FeatureKey, ...] | None = field(default=None, repr=False)
+    views: tuple[tuple[str, str], ...] = VIEWS
     mad_scale: str = "raw"
     mad_threshold: float = MAD_THRESHOLD_SU2023
     hi_features: str = "selected"
@@ -62,6 +66,7 @@ class HeterogeneityParameters:
         result["stable"] = None if self.stable is None else len(self.stable)
         for name in ("image_types", "regions", "images"):
             result[name] = None if result[name] is None else list(result[name])
+        result["views"] = [list(view) for view in self.views]
         return result
 
 
@@ -71,7 +76,9 @@ class HeterogeneityIndex:
 
     keys, signs (+1/-1), means, SDs (ddof 1): (P,) each, of the training patients; cut: HI at and above which a
     patient is "high"; hi_quantiles: 101 training percentiles of HI; in_network (P,) bool: features the network was
-    made from.
+    made from; usual (2, P): 1st and 99th training percentile of every feature; group_means (2, P): mean z of the
+    network's low and high group, for the nearest-group check; distance_quantiles: 101 training percentiles of the root
+    mean square z, for the overall range check.
     """
 
     keys: tuple[FeatureKey, ...] = field(repr=False)
@@ -79,6 +86,9 @@ class HeterogeneityIndex:
     means: np.ndarray = field(repr=False)
     sds: np.ndarray = field(repr=False)
     in_network: np.ndarray = field(repr=False)
+    usual: np.ndarray = field(repr=False)
+    group_means: np.ndarray = field(repr=False)
+    distance_quantiles: np.ndarray = field(repr=False)
     cut: float
     hi_quantiles: np.ndarray = field(repr=False)
     preset: str
@@ -137,7 +147,7 @@ def fit_heterogeneity_index(
     complete = complete_matrix(candidates, parameters.max_missing_share)
     used = complete.matrix
     selected = highly_variable(used.values, parameters.mad_threshold, parameters.mad_scale)
-    views = [used.values[:, columns] for columns in _view_columns(used.keys, selected)]
+    views = [used.values[:, columns] for columns in _view_columns(used.keys, selected, parameters.views)]
     network = fused_network(views, parameters.neighbors, parameters.sigma, parameters.iterations)
     clusters = spectral_clusters(network, len(GROUPS))
     suggested, eigenvalues = eigengap_number(network, parameters.max_clusters)
@@ -151,12 +161,18 @@ def fit_heterogeneity_index(
     cut = youden_cut(labels, hi)
     agreement = cohen_kappa(labels, (hi >= cut.value).astype(int))
     volume = _volume(matrix, used.patients, hi, volumes_mm3)
+    z = (columns.values - means) / sds
+    means_of_groups = np.array([z[labels == group].mean(axis=0) for group in (0, 1)])
+    nearest = cohen_kappa(labels, nearest_groups(z, means_of_groups))
     index = HeterogeneityIndex(
         keys=columns.keys,
         signs=signs,
         means=means,
         sds=sds,
         in_network=selected[summed],
+        usual=np.percentile(columns.values, USUAL_PERCENTILES, axis=0),
+        group_means=means_of_groups,
+        distance_quantiles=np.maximum.accumulate(np.percentile(root_mean_square(z), np.arange(101))),
         cut=cut.value,
         # Interpolation between equal values may differ in the last digit.
         hi_quantiles=np.maximum.accumulate(np.percentile(hi, np.arange(101))),
@@ -165,7 +181,10 @@ def fit_heterogeneity_index(
         signature=signature.name,
         signature_digest=signature.digest,
         parameters=parameters.to_json(),
-        training=_training(matrix, complete, views, labels, cut, agreement, suggested, not_found),
+        training=_training(
+            matrix, complete, _view_sizes(parameters, views), labels, cut, agreement, suggested, not_found
+        )
+        | {"nearest_group_agreement": nearest.to_json()},
         volume=volume,
         warnings=tuple(_warnings(suggested, agreement, volume, not_found)),
     )
@@ -179,10 +198,24 @@ def network_views(index: HeterogeneityIndex, matrix: FeatureMatrix) -> list[np.n
     keys = [k for k, used in zip(index.keys, index.in_network, strict=True) if used]
     values = matrix.aligned(matrix.patients, keys).values
     values = np.where(np.isnan(values), index.means[index.in_network], values)
-    return [values[:, columns] for columns in _view_columns(keys, np.ones(len(keys), dtype=bool))]
+    patterns = tuple(tuple(view) for view in index.parameters.get("views", VIEWS))
+    return [values[:, columns] for columns in _view_columns(keys, np.ones(len(keys), dtype=bool), patterns)]
+
+
+def nearest_groups(z: np.ndarray, group_means: np.ndarray) -> np.ndarray:
+    """(N,) 0 low, 1 high: the group whose mean z is nearest to the z-scores (N, P); NaN (missing) does not count."""
+    distances = [np.nansum((z - mean) ** 2, axis=1) for mean in group_means]
+    return (distances[1] < distances[0]).astype(int)
+
+
+def root_mean_square(z: np.ndarray) -> np.ndarray:
+    """(N,) root mean square of z-scores (N, P) over those present: about 1 for a usual patient."""
+    return np.sqrt(np.nanmean(z**2, axis=1))
 
 
 def _check(parameters: HeterogeneityParameters, matrix: FeatureMatrix, volumes_mm3) -> None:
+    if len(parameters.views) != 2:
+        raise InputError(f"{len(parameters.views)} views of the features were named; the network takes two.")
     if parameters.hi_features not in HI_FEATURES:
         raise InputError(f"hi_features is {parameters.hi_features!r}; choose one of {', '.join(HI_FEATURES)}.")
     if volumes_mm3 is not None and len(volumes_mm3) != len(matrix.patients):
@@ -198,14 +231,18 @@ def _volume(matrix, patients, hi, volumes_mm3) -> VolumeDependence:
     return volume_dependence(matrix.rows(rows), hi, given)
 
 
-def _training(matrix, complete, views, labels, cut, agreement, suggested, not_found) -> dict:
+def _view_sizes(parameters: HeterogeneityParameters, views: list[np.ndarray]) -> dict[str, int]:
+    return {name: int(v.shape[1]) for (name, _), v in zip(parameters.views, views, strict=True)}
+
+
+def _training(matrix, complete, n_selected, labels, cut, agreement, suggested, not_found) -> dict:
     """What the model tells about its patients, in plain JSON types."""
     return {
         "n": len(complete.matrix.patients),
         "n_high": int(labels.sum()),
         "table_sha256": matrix.digest,
         "n_candidate_features": len(complete.matrix.keys),
-        "n_selected": {view: int(v.shape[1]) for view, v in zip(VIEWS, views, strict=True)},
+        "n_selected": n_selected,
         "n_values_filled": complete.n_filled,
         "patients_left_out": len(complete.dropped_patients),
         "features_left_out": len(complete.dropped_features),
@@ -243,10 +280,12 @@ def _matches(name: str, patterns: tuple[str, ...] | None) -> bool:
     return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _view_columns(keys: Sequence[FeatureKey], selected: np.ndarray) -> list[np.ndarray]:
-    first_order = np.array([key.plain_name.startswith("firstorder_") for key in keys], dtype=bool)
-    views = [selected & first_order, selected & ~first_order]
-    for name, columns in zip(VIEWS, views, strict=True):
+def _view_columns(keys: Sequence[FeatureKey], selected: np.ndarray, patterns) -> list[np.ndarray]:
+    left, views = selected.copy(), []
+    for name, pattern in patterns:
+        columns = left & np.array([fnmatchcase(key.plain_name, pattern) for key in keys], dtype=bool)
+        left &= ~columns
+        views.append(columns)
         if not columns.any():
             raise InputError(
                 f"No {name} feature varies enough between the patients (MAD filter); lower the threshold or choose the "

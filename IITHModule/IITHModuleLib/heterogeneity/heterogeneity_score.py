@@ -18,8 +18,19 @@ from .agreement import Agreement, cohen_kappa
 from .case_features import MissingFeature, case_values, refuse_unlike
 from .feature_matrix import FeatureKey, FeatureMatrix, check_same_preset
 from .frozen_model import FAR_OUTSIDE_Z, RESEARCH_USE
-from .heterogeneity_index import GROUPS, HeterogeneityCohort, HeterogeneityIndex, heterogeneity_index, network_views
+from .heterogeneity_index import (
+    GROUPS,
+    HeterogeneityCohort,
+    HeterogeneityIndex,
+    heterogeneity_index,
+    nearest_groups,
+    network_views,
+    root_mean_square,
+)
 from .label_propagation import group_predict
+
+# Beyond this percentile of the training patients' distances the index extrapolates.
+MAX_DISTANCE_PERCENTILE = 99.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +38,8 @@ class HeterogeneityScore:
     """HI of one case.
 
     value: signed sum of z-scores; group: "low" or "high"; distance_to_cut: value - cut; percentile_in_training: 0..100;
-    missing: inputs counted as z = 0; n_extreme: inputs beyond 5 training SDs.
+    missing: inputs counted as z = 0; n_extreme: inputs beyond 5 training SDs; nearest_group: the network group whose
+    mean lies nearest, a check of ``group``; distance_percentile: of the root mean square z among the training patients.
     """
 
     value: float
@@ -40,6 +52,8 @@ class HeterogeneityScore:
     missing: tuple[MissingFeature, ...]
     warnings: tuple[str, ...]
     volume_spearman: float | None
+    nearest_group: str = ""
+    distance_percentile: float = 0.0
     unit: str = "sum of z-scores"
     note: str = RESEARCH_USE
 
@@ -66,13 +80,19 @@ def score_heterogeneity(
     extreme = refuse_unlike("The heterogeneity index", z, len(missing))
     value = float(heterogeneity_index(values[None], index.signs, index.means, index.sds)[0])
     warnings = [*index.warnings]
+    group, nearest = GROUPS[int(value >= index.cut)], GROUPS[int(nearest_groups(z[None], index.group_means)[0])]
+    if group != nearest:
+        warnings.insert(0, f"HI says {group}, the nearest group of training patients is {nearest}: near the border.")
+    distance = float(np.interp(root_mean_square(z[None])[0], index.distance_quantiles, np.arange(101)))
+    if distance > MAX_DISTANCE_PERCENTILE:
+        warnings.insert(0, "This combination of features is rarer than 99 % of the training patients.")
     if missing:
         warnings.insert(0, f"{len(missing)} of {len(z)} features are missing and count as average.")
     if extreme:
         warnings.insert(0, f"{extreme} of {len(z)} features lie beyond {FAR_OUTSIDE_Z:g} training SDs.")
     return HeterogeneityScore(
         value=value,
-        group=GROUPS[int(value >= index.cut)],
+        group=group,
         cut=index.cut,
         distance_to_cut=value - index.cut,
         percentile_in_training=float(np.interp(value, index.hi_quantiles, np.arange(101))),
@@ -81,6 +101,8 @@ def score_heterogeneity(
         missing=missing,
         warnings=tuple(warnings),
         volume_spearman=index.volume.rho,
+        nearest_group=nearest,
+        distance_percentile=distance,
     )
 
 
