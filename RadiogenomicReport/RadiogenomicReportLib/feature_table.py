@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from IITHModuleLib.features import COLUMNS
+from IITHModuleLib.features import COLUMNS, FeatureRow, FeatureTable
 from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import InputError
 
@@ -45,6 +45,16 @@ def radiomics_of(folder: Path) -> tuple[str, str, str]:
     used = parameters.get("radiomics") if isinstance(parameters, dict) else None
     used = used if isinstance(used, dict) else {}
     return tuple(str(used.get(name, "")) for name in ("preset", "preset_digest", "engine"))
+
+
+def result_features(folder: Path) -> FeatureTable:
+    """The features of a result folder as they were measured; InputError, naming the folder, where they are damaged."""
+    rows = tuple(
+        FeatureRow(*key, None if value == "" else float(value), unit, reason)
+        for key, (value, unit, reason) in feature_rows(folder)
+    )
+    preset, digest, engine = radiomics_of(folder)
+    return FeatureTable(rows, preset, digest, engine, "")
 
 
 def write_feature_table(exams: Sequence[TableExam], path: Path, form: str = "wide") -> int:

@@ -16,12 +16,11 @@ import numpy as np
 
 from SubregionHabitatLib.errors import InputError
 
+from ..model_file import MAX_ANY_MODEL_BYTES, SCHEMA, find_model
 from ..resources import resource_path
 from ..untrusted_json import check_schema, read_json
 from .feature_matrix import FeatureKey
 
-SCHEMA = "iith-model/1"
-MAX_MODEL_BYTES = 50_000_000
 RESEARCH_USE = "Research use only; not for decisions about a patient."
 # A case is refused when more than this share of its inputs is missing, or far outside training.
 MAX_BAD_SHARE = 0.10
@@ -99,13 +98,13 @@ def finite(values: object) -> np.ndarray:
 
 
 def read_model(path: str | Path, kind: str) -> tuple[dict, str, Path]:
-    """Content, SHA-256 and path of the model.json at ``path`` (or in that folder), checked against its JSON Schema.
+    """Content, SHA-256 and path of the model.json at ``path`` (a file, a folder or the id of a shipped model), checked
+    against its JSON Schema.
 
     Raises InputError, one sentence naming the file, when it is not a model of this kind.
     """
-    path = Path(path)
-    path = path / "model.json" if path.is_dir() else path
-    content, digest = read_json(path, "model file", MAX_MODEL_BYTES)
+    path = find_model(path)
+    content, digest = read_json(path, "model file", MAX_ANY_MODEL_BYTES)
     if content.get("schema") != SCHEMA or content.get("kind") != kind:
         found = f"schema '{str(content.get('schema'))[:40]}', kind '{str(content.get('kind'))[:40]}'"
         raise InputError(f"{path} has {found}, not '{SCHEMA}', '{kind}'; give a model of that kind.")
@@ -152,6 +151,21 @@ def card_head(content: dict) -> list[str]:
         rule += " **Non-commercial use only** (see Licence)."
     head = f"`{content['id']}` version {content['version']}, kind `{content['kind']}`. {rule}"
     return [f"# {content['title']}", "", head, "", f"Intended use: {content['intended_use']}", ""]
+
+
+def card_training(content: dict) -> list[str]:
+    """Which tables the model was made from and how, where the training says it."""
+    training = content["training"]
+    if not training.get("tables"):
+        return []
+    lines = ["## Training data", "", *([training["summary"], ""] if training.get("summary") else [])]
+    lines += ["| table | file | SHA-256 |", "|---|---|---|"]
+    lines += [f"| {t['role']} | `{t['file']}` | `{t['sha256'][:16]}...` |" for t in training["tables"]]
+    if training.get("command"):
+        lines += ["", "Made by", "", "```", training["command"], "```"]
+    if training.get("protocol"):
+        lines += ["", f"Protocol `{training['protocol']}`, seed {training.get('seed', 0)}."]
+    return [*lines, ""]
 
 
 def card_tail(content: dict) -> list[str]:

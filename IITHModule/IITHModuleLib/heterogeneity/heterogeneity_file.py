@@ -6,20 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from SubregionHabitatLib.errors import InputError
-
-from .frozen_model import (
-    ModelHead,
-    card_head,
-    card_tail,
-    finite,
-    head_from_json,
-    key_from_json,
-    key_to_json,
-    read_model,
-    write_model_folder,
-)
+from .frozen_model import ModelHead, card_head, card_tail, card_training, finite, key_from_json, key_to_json
 from .heterogeneity_index import GROUPS, HeterogeneityIndex
+from .model_format import ModelFormat
 from .volume_dependence import VolumeDependence
 
 KIND = "heterogeneity_index"
@@ -27,59 +16,53 @@ KIND = "heterogeneity_index"
 
 def index_to_json(index: HeterogeneityIndex, head: ModelHead) -> dict:
     """Every number a new case needs, as plain JSON types."""
-    content = head.to_json(KIND)
-    content["features"] = [
-        key_to_json(key)
-        | {
-            "sign": int(index.signs[k]),
-            "mean": float(index.means[k]),
-            "sd": float(index.sds[k]),
-            "in_network": bool(index.in_network[k]),
-            "usual": [float(v) for v in index.usual[:, k]],
-            "group_mean_z": [float(v) for v in index.group_means[:, k]],
-        }
-        for k, key in enumerate(index.keys)
-    ]
-    content["preset"] = {"name": index.preset, "sha256": index.preset_digest}
-    content["signature"] = {"name": index.signature, "sha256": index.signature_digest}
-    content["groups"] = {"names": list(GROUPS), "cut": index.cut, "rule": "Youden cut of HI against network groups"}
-    content["hi_quantiles"] = [float(q) for q in index.hi_quantiles]
-    content["distance_quantiles"] = [float(q) for q in index.distance_quantiles]
-    content["volume_dependence"] = index.volume.to_json()
-    content["cohort"] = index.training
-    content["parameters"] = index.parameters
-    content["warnings"] = list(index.warnings)
-    return content
+    return FORMAT.content(index, head)
 
 
 def index_from_json(content: dict, path: Path) -> HeterogeneityIndex:
     """The index in a model.json's content; raises InputError, naming ``path``, for anything that is not sound."""
-    try:
-        head_from_json(content)
-        return _checked(_build(content))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a valid heterogeneity model ({type(error).__name__}: {str(error)[:120]}); use the file as "
-            "it was published."
-        ) from None
+    return FORMAT.parse(content, path)[1]
 
 
 def load_index(path: str | Path) -> HeterogeneityIndex:
     """Read a model folder or model.json of this kind."""
-    content, _, path = read_model(path, KIND)
-    return index_from_json(content, path)
+    return FORMAT.load(path).model
 
 
 def save_index(index: HeterogeneityIndex, head: ModelHead, folder: Path, overwrite: bool = False) -> Path:
     """Write the model folder, after checking that what is written can be read; returns the path of model.json."""
-    content = index_to_json(index, head)
-    index_from_json(content, Path(folder) / "model.json")
-    return write_model_folder(content, _card(content), folder, overwrite)
+    return FORMAT.save(index, head, folder, overwrite)
+
+
+def _to_json(index: HeterogeneityIndex) -> dict:
+    return {
+        "features": [
+            key_to_json(key)
+            | {
+                "sign": int(index.signs[k]),
+                "mean": float(index.means[k]),
+                "sd": float(index.sds[k]),
+                "in_network": bool(index.in_network[k]),
+                "usual": [float(v) for v in index.usual[:, k]],
+                "group_mean_z": [float(v) for v in index.group_means[:, k]],
+            }
+            for k, key in enumerate(index.keys)
+        ],
+        "preset": {"name": index.preset, "sha256": index.preset_digest},
+        "signature": {"name": index.signature, "sha256": index.signature_digest},
+        "groups": {"names": list(GROUPS), "cut": index.cut, "rule": "Youden cut of HI against network groups"},
+        "hi_quantiles": [float(q) for q in index.hi_quantiles],
+        "distance_quantiles": [float(q) for q in index.distance_quantiles],
+        "volume_dependence": index.volume.to_json(),
+        "cohort": index.training,
+        "parameters": index.parameters,
+        "warnings": list(index.warnings),
+    }
 
 
 def _build(content: dict) -> HeterogeneityIndex:
     features = content["features"]
-    return HeterogeneityIndex(
+    index = HeterogeneityIndex(
         keys=tuple(key_from_json(f) for f in features),
         signs=finite([f["sign"] for f in features]).astype(int),
         means=finite([f["mean"] for f in features]),
@@ -99,9 +82,11 @@ def _build(content: dict) -> HeterogeneityIndex:
         volume=VolumeDependence(**content["volume_dependence"]),
         warnings=tuple(map(str, content["warnings"])),
     )
+    _check(index)
+    return index
 
 
-def _checked(index: HeterogeneityIndex) -> HeterogeneityIndex:
+def _check(index: HeterogeneityIndex) -> None:
     if not index.keys or len(set(index.keys)) != len(index.keys):
         raise ValueError("it has no features or one twice")
     if not (index.sds > 0).all():
@@ -121,7 +106,6 @@ def _checked(index: HeterogeneityIndex) -> HeterogeneityIndex:
     for name in ("neighbors", "sigma", "iterations"):
         if not float(finite(index.parameters[name])) > 0:
             raise ValueError(f"the parameter {name} is not positive")
-    return index
 
 
 def _card(content: dict) -> str:
@@ -142,6 +126,10 @@ def _card(content: dict) -> str:
         f"- Left out of training: {cohort['patients_left_out']} patients, {cohort['features_left_out']} features.",
         f"- Table digest (SHA-256): {cohort['table_sha256']}.",
         "",
+        *card_training(content),
         *card_tail(content),
     ]
     return "\n".join(lines)
+
+
+FORMAT = ModelFormat(KIND, "heterogeneity", _to_json, _build, _card)

@@ -18,6 +18,7 @@ from SubregionHabitatLib.errors import InputError
 
 from ..statistics.auc import youden_cut
 from .agreement import Agreement, cohen_kappa
+from .column_choice import ColumnChoice
 from .feature_matrix import CompleteMatrix, FeatureKey, FeatureMatrix, complete_matrix
 from .iith_signature import Signature, load_signature
 from .snf import ITERATIONS_SU2023, K_SU2023, SIGMA_SU2023, fused_network
@@ -256,17 +257,9 @@ def _training(matrix, complete, n_selected, labels, cut, agreement, suggested, n
 
 def _candidates(matrix, signature, parameters) -> tuple[FeatureMatrix, tuple[str, ...]]:
     """Columns of the signature that the parameters let in, and the signature's features that have none."""
-    stable = None if parameters.stable is None else set(parameters.stable)
+    choice = ColumnChoice(parameters.regions, parameters.images, parameters.image_types, parameters.stable)
     signs = signature.signs_of(matrix.keys, parameters.sign_rule)
-    wanted = [
-        sign != 0
-        and _matches(key.image_type, parameters.image_types)
-        and _matches(key.region, parameters.regions)
-        and _matches(key.image, parameters.images)
-        and (stable is None or key in stable)
-        for key, sign in zip(matrix.keys, signs, strict=True)
-    ]
-    chosen = matrix.columns(np.array(wanted, dtype=bool))
+    chosen = matrix.columns((signs != 0) & choice.chosen(matrix.keys))
     if not chosen.keys:
         raise InputError(
             f"The feature table holds none of the features of the signature {signature.name} in the chosen regions and "
@@ -274,10 +267,6 @@ def _candidates(matrix, signature, parameters) -> tuple[FeatureMatrix, tuple[str
         )
     have = {key.plain_name for key in chosen.keys}
     return chosen, tuple(name for name in signature.signs(parameters.sign_rule) if name not in have)
-
-
-def _matches(name: str, patterns: tuple[str, ...] | None) -> bool:
-    return patterns is None or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _view_columns(keys: Sequence[FeatureKey], selected: np.ndarray, patterns) -> list[np.ndarray]:

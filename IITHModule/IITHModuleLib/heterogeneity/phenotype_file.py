@@ -6,80 +6,58 @@ from pathlib import Path
 
 import numpy as np
 
-from SubregionHabitatLib.errors import InputError
-
 from .delta_features import DENOMINATORS
 from .delta_phenotype import PhenotypeModel
 from .feature_groups import FeatureGroup
-from .frozen_model import (
-    ModelHead,
-    card_head,
-    card_tail,
-    finite,
-    head_from_json,
-    key_from_json,
-    key_to_json,
-    read_model,
-    write_model_folder,
-)
+from .frozen_model import ModelHead, card_head, card_tail, card_training, finite, key_from_json, key_to_json
+from .model_format import ModelFormat
 
 KIND = "phenotype_centroid"
 
 
 def phenotypes_to_json(model: PhenotypeModel, head: ModelHead) -> dict:
     """Every number a new patient needs, as plain JSON types."""
-    content = head.to_json(KIND)
-    columns = zip(model.keys, model.signs, model.means, model.sds, model.low, model.high, strict=True)
-    content["features"] = [
-        key_to_json(key)
-        | {
-            "sign": int(sign),
-            "mean": float(mean),
-            "sd": float(sd),
-            "low": float(low) if np.isfinite(low) else None,
-            "high": float(high) if np.isfinite(high) else None,
-        }
-        for key, sign, mean, sd, low, high in columns
-    ]
-    content["preset"] = {"name": model.preset, "sha256": model.preset_digest}
-    content["feature_groups"] = [
-        {"features": g.columns.tolist(), "loadings": g.loadings.tolist(), "explained": g.explained}
-        for g in model.groups
-    ]
-    content["phenotypes"] = [
-        {"name": name, "centroid": centroid.tolist(), "typical_change": change}
-        for name, centroid, change in zip(model.names, model.centroids, model.typical_change, strict=True)
-    ]
-    content["supported"] = model.supported
-    content["cohort"] = model.training
-    content["parameters"] = model.parameters
-    content["warnings"] = list(model.warnings)
-    return content
-
-
-def phenotypes_from_json(content: dict, path: Path) -> PhenotypeModel:
-    """The model in a model.json's content; raises InputError, naming ``path``, for anything that is not sound."""
-    try:
-        head_from_json(content)
-        return _checked(_build(content))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InputError(
-            f"{path} is not a valid phenotype model ({type(error).__name__}: {str(error)[:120]}); use the file as it "
-            "was published."
-        ) from None
+    return FORMAT.content(model, head)
 
 
 def load_phenotypes(path: str | Path) -> PhenotypeModel:
     """Read a model folder or model.json of this kind."""
-    content, _, path = read_model(path, KIND)
-    return phenotypes_from_json(content, path)
+    return FORMAT.load(path).model
 
 
 def save_phenotypes(model: PhenotypeModel, head: ModelHead, folder: Path, overwrite: bool = False) -> Path:
     """Write the model folder, after checking that what is written can be read; returns the path of model.json."""
-    content = phenotypes_to_json(model, head)
-    phenotypes_from_json(content, Path(folder) / "model.json")
-    return write_model_folder(content, _card(content), folder, overwrite)
+    return FORMAT.save(model, head, folder, overwrite)
+
+
+def _to_json(model: PhenotypeModel) -> dict:
+    columns = zip(model.keys, model.signs, model.means, model.sds, model.low, model.high, strict=True)
+    return {
+        "features": [
+            key_to_json(key)
+            | {
+                "sign": int(sign),
+                "mean": float(mean),
+                "sd": float(sd),
+                "low": float(low) if np.isfinite(low) else None,
+                "high": float(high) if np.isfinite(high) else None,
+            }
+            for key, sign, mean, sd, low, high in columns
+        ],
+        "preset": {"name": model.preset, "sha256": model.preset_digest},
+        "feature_groups": [
+            {"features": g.columns.tolist(), "loadings": g.loadings.tolist(), "explained": g.explained}
+            for g in model.groups
+        ],
+        "phenotypes": [
+            {"name": name, "centroid": centroid.tolist(), "typical_change": change}
+            for name, centroid, change in zip(model.names, model.centroids, model.typical_change, strict=True)
+        ],
+        "supported": model.supported,
+        "cohort": model.training,
+        "parameters": model.parameters,
+        "warnings": list(model.warnings),
+    }
 
 
 def _build(content: dict) -> PhenotypeModel:
@@ -88,7 +66,7 @@ def _build(content: dict) -> PhenotypeModel:
         FeatureGroup(finite(g["features"]).astype(int), finite(g["loadings"]), float(finite(g["explained"])))
         for g in content["feature_groups"]
     )
-    return PhenotypeModel(
+    model = PhenotypeModel(
         keys=tuple(key_from_json(f) for f in features),
         signs=finite([f["sign"] for f in features]).astype(int),
         means=finite([f["mean"] for f in features]),
@@ -106,9 +84,11 @@ def _build(content: dict) -> PhenotypeModel:
         training=dict(content["cohort"]),
         warnings=tuple(map(str, content["warnings"])),
     )
+    _check(model)
+    return model
 
 
-def _checked(model: PhenotypeModel) -> PhenotypeModel:
+def _check(model: PhenotypeModel) -> None:
     n = len(model.keys)
     if not n or len(set(model.keys)) != n:
         raise ValueError("it has no features or one twice")
@@ -127,7 +107,6 @@ def _checked(model: PhenotypeModel) -> PhenotypeModel:
         raise ValueError(f"the centroids are not two or more points of {components} components")
     if len(set(model.names)) != len(model.names):
         raise ValueError("two phenotypes have one name")
-    return model
 
 
 def _card(content: dict) -> str:
@@ -150,10 +129,52 @@ def _card(content: dict) -> str:
         test = split["sigclust"]
         found = split["reason"] if test is None else f"{_p_text(test)}, cluster index {test['cluster_index']:.4f}"
         lines.append(f"- into {split['n_clusters']} clusters ({split['n_patients']} patients divided): {found}")
-    lines += ["", f"- Table digest (SHA-256): {cohort['table_sha256']}.", "", *card_tail(content)]
+    lines += ["", f"- Table digest (SHA-256): {cohort['table_sha256']}.", ""]
+    lines += [*_card_sizes(content), *card_training(content), *card_tail(content)]
     return "\n".join(lines)
 
 
 def _p_text(test: dict) -> str:
     """p of a simulation is never known to be 0."""
     return f"p = {test['p']:.3g}" if test["p"] > 0 else f"p < {1 / test['n_simulations']:.3g}"
+
+
+def _card_sizes(content: dict) -> list[str]:
+    """How lesion size changed in every phenotype, where the training knew it."""
+    rows = content["training"].get("size_changes")
+    if not rows:
+        return []
+    names = [p["name"] for p in content["phenotypes"]]
+    lines = [
+        "## Change of size beside it",
+        "",
+        f"| size | {' | '.join(f'median change, {n}' for n in names)} | Spearman with the mean component |",
+        "|---" * (len(names) + 2) + "|",
+    ]
+    for row in rows:
+        medians = [_percent(p["median_change_percent"], p["n"]) for p in row["phenotypes"]]
+        rho = row["spearman_with_mean_component"]
+        lines.append(f"| {row['size']} | {' | '.join(medians)} | {'not known' if rho is None else f'{rho:.2f}'} |")
+    return [*lines, ""]
+
+
+def _percent(value: float | None, n: int) -> str:
+    return "not known" if value is None else f"{value:.1f} % (n = {n})"
+
+
+def phenotype_text(model: PhenotypeModel, head: ModelHead) -> str:
+    """The model in a few lines for a terminal."""
+    counts = zip(model.names, model.training["n_per_phenotype"], model.typical_change, strict=True)
+    lines = [
+        f"{head.id} {head.version}  [{KIND}]",
+        f"  {head.title}",
+        f"  {len(model.keys)} features in {len(model.groups)} groups, {model.centroids.shape[1]} components; "
+        f"{model.training['n']} patients",
+        *(f"  {name}: {n} patients, median change {100 * change:.1f} %" for name, n, change in counts),
+        f"  division {'supported' if model.supported else 'NOT supported'} by SigClust",
+        *(f"  {warning}" for warning in model.warnings),
+    ]
+    return "\n".join(lines)
+
+
+FORMAT = ModelFormat(KIND, "phenotype", _to_json, _build, _card)

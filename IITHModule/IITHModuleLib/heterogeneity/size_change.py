@@ -28,6 +28,14 @@ class SizeChange:
     def to_json(self) -> dict:
         return asdict(self)
 
+    def text(self) -> str:
+        """One line for people."""
+        if self.change_percent is None:
+            return f"change of {self.name}: not known ({self.reason})"
+        return (
+            f"change of {self.name}: {self.change_percent:+.1f} % ({self.first:.4g} to {self.second:.4g} {self.unit})"
+        )
+
 
 def size_changes(first: LesionSize, second: LesionSize) -> tuple[SizeChange, SizeChange]:
     """Change of functional tumor volume and of longest diameter."""

@@ -6,19 +6,23 @@ import argparse
 import csv
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from IITHModuleLib.case_values import KNOWN_VALUES, case_values_from_json, case_values_from_row, user_value
-from IITHModuleLib.model_file import Model, load_model
+from IITHModuleLib.model_file import Model, load_model, model_kind
 from IITHModuleLib.score_text import score_text
 from IITHModuleLib.scoring import Score, score_case, try_score_case
 from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import CaseRefused, InputError
 
 from .clinical import add_clinical_arguments, clinical_values
+from .score_phenotype import add_visit_arguments
 
 MAX_CASE_BYTES = 20_000_000
 MAX_TABLE_BYTES = 200_000_000
+# Kinds that read features instead of standard values -> module of this package with run(args).
+OTHER_KINDS = {"phenotype_centroid": ".score_phenotype"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -29,16 +33,23 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         description="Apply a model. MODEL is a shipped model (see `iith models`), a model folder or a model.json. "
         "RESULT is a result folder of `iith analyze` or its case.json; a score is printed. TABLE is a CSV file whose "
         f"columns have the standard names ({', '.join(KNOWN_VALUES)}; patient_id is carried along); CSV is printed "
-        "with the reason for every patient the model refuses. Research use only.",
+        "with the reason for every patient the model refuses. A phenotype of change needs two visits: RESULT and "
+        "SECOND, or a feature table of `iith batch` or `iith features` that holds both. Research use only.",
     )
     parser.add_argument("model", metavar="MODEL", help="shipped model id, model folder or model.json")
     parser.add_argument("case", type=Path, metavar="RESULT_OR_TABLE", help="result folder, case.json or CSV table")
+    add_visit_arguments(parser)
     add_clinical_arguments(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the score(s). Raises CaseRefused (exit 3) when the case, or every row of a table, is refused."""
+    kind = model_kind(args.model)
+    if kind in OTHER_KINDS:
+        return import_module(OTHER_KINDS[kind], __package__).run(args)
+    if args.second or args.visits or args.cohort:
+        raise InputError(f"A model of the kind {kind[:40]} scores one visit; leave the second one and --visits out.")
     model = load_model(args.model)
     given = clinical_values(args)
     if args.case.suffix.lower() in (".csv", ".tsv") and not args.case.is_dir():
