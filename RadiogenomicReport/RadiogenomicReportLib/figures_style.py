@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
+CHART_FORMATS = ("svg", "png")
+_CHART_DPI = 200
+_chart_format = ContextVar("chart_format", default="svg")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,22 @@ def png_uri(figure: Figure, dpi: int) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
+@contextmanager
+def charts_as(name: str) -> Iterator[None]:
+    """Draw the charts of a page as one of CHART_FORMATS; slices of images are always PNG."""
+    if name not in CHART_FORMATS:
+        raise ValueError(f"charts are drawn as {CHART_FORMATS}, not {name!r}")
+    token = _chart_format.set(name)
+    try:
+        yield
+    finally:
+        _chart_format.reset(token)
+
+
 def svg_uri(figure: Figure) -> str:
+    """A chart as SVG, or as PNG inside ``charts_as("png")``."""
+    if _chart_format.get() == "png":
+        return png_uri(figure, _CHART_DPI)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -12,13 +12,14 @@ import traceback
 from SubregionHabitatLib import __version__
 from SubregionHabitatLib.errors import Cancelled, CaseRefused, InputError
 
-from . import analyze, batch, features, habitats, models, score, simulate, simulate_cohort, train
+from . import analyze, batch, features, habitats, models, report, score, simulate, simulate_cohort, train
 
 COMMANDS = {
     "analyze": analyze,
     "batch": batch,
     "features": features,
     "habitats": habitats,
+    "report": report,
     "score": score,
     "models": models,
     "train": train,

@@ -33,7 +33,7 @@ class Region:
 
 def regions_of(case: dict, lesion: np.ndarray, habitats: np.ndarray, ring: np.ndarray) -> tuple[Region, ...]:
     """The regions in order: lesion, habitats in order of perfusion, ring."""
-    drawn = case["lesion"]["made_by"] == "drawn"
+    drawn = str(case["lesion"]["made_by"]).startswith("drawn")
     abnormal = (codes.ABNORMAL_STRUCTURE, codes.NEOPLASM)
     found = [Region("lesion", "Lesion", LESION_COLOR, lesion, *abnormal, manual=drawn)]
     for i, habitat in enumerate(case["habitats"]["regions"]):

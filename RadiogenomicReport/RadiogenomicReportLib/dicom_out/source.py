@@ -131,7 +131,7 @@ def uid_maker(key: str) -> Callable[[str], str]:
 
 def _key(exam: DceExam, case: dict, digests: tuple[str, ...], header: Dataset) -> str:
     """Everything that the objects hold; times and memory of the run are left out, so that runs repeat each other."""
-    content = {name: value for name, value in case.items() if name not in ("provenance", "identity")}
+    content = {name: value for name, value in case.items() if name not in ("provenance", "identity", "dicom")}
     seeds = case.get("provenance", {}).get("seeds", {})
     person = [str(header.get(name, "")) for name in _PATIENT_STUDY]
     series = [frame.sop_uid for phase in exam.source.frames for frame in phase]

@@ -1,0 +1,87 @@
+"""``iith report``: the report of a result again, in other forms or as DICOM."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from SubregionHabitatLib.errors import InputError
+
+from .terminal_progress import TerminalProgress
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Add the command to the parser of ``iith``."""
+    from ..report_output import FORMATS
+
+    parser = subparsers.add_parser(
+        "report",
+        help="write the report of a result again: HTML, PDF, figures, numbers, DICOM",
+        description="Write the report of a result folder of `iith analyze` again, as HTML, PDF, CSV, JSON and figures, "
+        "and, with the exam, as DICOM objects. Nothing is computed again. Research use only.",
+    )
+    parser.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="result folder")
+    parser.add_argument(
+        "--format", nargs="+", choices=FORMATS, default=["html", "pdf"], metavar="FORMAT",
+        help=f"any of {', '.join(FORMATS)} (default: html pdf); csv and json are the report's numbers",
+    )  # fmt: skip
+    parser.add_argument("--csv", action="store_true", help="short for adding csv to --format")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to write into (default: the result folder itself)"
+    )
+    dicom = parser.add_argument_group("DICOM")
+    from ..dicom_out.writer import MAP_EXTENTS
+
+    dicom.add_argument(
+        "--dicom", type=Path, metavar="EXAM", help="DICOM folder of the result's exam: write DICOM objects"
+    )
+    dicom.add_argument("--series", metavar="NUMBER[,..]", help="DICOM series of the exam, as for iith analyze")
+    dicom.add_argument(
+        "--dicom-maps", choices=MAP_EXTENTS, default=MAP_EXTENTS[0],
+        help="how much of the kinetic maps goes into DICOM: around lesion and ring, all, or nothing (default: lesion)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--show-identity", "--identity", action="store_true",
+        help="write patient name and ID into report and DICOM objects (default: left out, in DICOM objects replaced)",
+    )  # fmt: skip
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry the command out; returns 0. Raises InputError for a result or an exam that cannot be used."""
+    formats = tuple(dict.fromkeys([*args.format, *(["csv"] if args.csv else [])]))
+    return _one(args, formats)
+
+
+def _one(args: argparse.Namespace, formats: tuple[str, ...]) -> int:
+    from ..case_result import ReportRequest, read_result, write_case_report
+
+    if args.dicom is None and args.series is not None:
+        raise InputError("--series belongs to --dicom; give the exam with --dicom, or leave --series out.")
+    request = ReportRequest(
+        out=args.out,
+        formats=formats,
+        exam=args.dicom,
+        series=args.series,
+        map_extent=args.dicom_maps,
+        identity=args.show_identity,
+    )
+    progress = TerminalProgress()
+    try:
+        written, numbers = write_case_report(read_result(args.results[0]), request, progress)
+    finally:
+        progress.close()
+    _print(args, written, numbers, "report")
+    return 0
+
+
+def _print(args: argparse.Namespace, written, numbers, name: str) -> None:
+    from ..report_output import numbers_json
+
+    for path in written:
+        print(path, file=sys.stderr)
+    print("research use only", file=sys.stderr)
+    if args.json:
+        print(json.dumps(json.loads(numbers_json(name, numbers))))
