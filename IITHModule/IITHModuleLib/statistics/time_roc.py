@@ -15,7 +15,7 @@ import numpy as np
 
 from SubregionHabitatLib.errors import InputError
 
-from .survival_curve import check_follow_up, survival_at, survival_of_groups, uncensored_share
+from .survival_curve import check_follow_up, survival_above, survival_at, survival_of_groups, uncensored_share
 
 METHODS = ("km", "nne", "ipcw")
 
@@ -57,12 +57,13 @@ def time_roc(times, events, marker, at: float, method: str = "km", span: float |
             "a ROC curve needs some of both, so choose another time."
         )
     cuts = np.unique(marker)
-    above = (marker[None, :] > cuts[:, None]).astype(float)
     if method == "km":
-        rates = _kaplan_meier(times, events, at, above)
+        rates = _kaplan_meier(times, events, at, marker, cuts)
     elif method == "nne":
+        above = (marker[None, :] > cuts[:, None]).astype(float)
         rates = _nearest_neighbor(times, events, marker, at, above, span)
     else:
+        above = (marker[None, :] > cuts[:, None]).astype(float)
         rates = _inverse_weights(times, events, at, above)
     sensitivity, false_positive = rates
     best = int(np.argmax(np.round(sensitivity - false_positive, 12)))
@@ -101,9 +102,9 @@ def time_auc_interval(
     return float(low), float(high)
 
 
-def _kaplan_meier(times, events, at: float, above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    overall, share = survival_at(times, events, at), above.mean(axis=1)
-    within = np.where(share > 0, np.nan_to_num(survival_of_groups(times, events, at, above)), 0.0)
+def _kaplan_meier(times, events, at: float, marker, cuts) -> tuple[np.ndarray, np.ndarray]:
+    overall, within = survival_at(times, events, at), np.nan_to_num(survival_above(times, events, at, marker, cuts))
+    share = 1 - np.searchsorted(np.sort(marker), cuts, side="right") / times.size
     return (1 - within) * share / (1 - overall), within * share / overall
 
 

@@ -1,0 +1,1 @@
+"""Patient tables: read, recognized or mapped, checked, joined."""

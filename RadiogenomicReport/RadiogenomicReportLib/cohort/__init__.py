@@ -1,0 +1,1 @@
+"""Statistics of a cohort and the page that shows them."""
