@@ -41,8 +41,8 @@ class FittedModel:
 
 
 def discrimination(model: FittedModel, times, events, bootstrap: int, seed: int) -> dict:
-    """C-index on the patients the model was fitted to (apparent) and out of fold (mean over the repeats, interval by the
-    bootstrap standard error of the first)."""
+    """C-index on the patients the model was fitted to (apparent) and out of fold (mean over the repeats, interval by
+    the bootstrap standard error of the first)."""
     pairs = ConcordancePairs(times, events, model.ranking)
     draws = pairs.bootstrap(bootstrap, seed)
     value = pairs.value() if model.fixed_score else _mean_c(model, times, events)

@@ -112,10 +112,13 @@ def _horizons(patients: SurvivalPatients, plan: SurvivalPlan) -> list[float]:
 
 def _fit_models(patients: SurvivalPatients, plan: SurvivalPlan, horizons: list[float]) -> list[FittedModel]:
     """The main model; with covariates also these alone, and both together (last)."""
-    label = ", ".join(patients.variables[n].label for n in plan.main)
+    labels = [patients.variables[n].label for n in plan.main]
+    label = (
+        f"Model of {len(labels)} variables" if len(labels) > 2 else " + ".join([labels[0], *map(_lower, labels[1:])])
+    )
     sets = [(label, plan.main)]
     if plan.covariates:
-        sets += [("Covariates", plan.covariates), ("Covariates and " + _lower(label), (*plan.main, *plan.covariates))]
+        sets += [("Covariates", plan.covariates), (f"{label} + covariates", (*plan.main, *plan.covariates))]
     days = [h * DAYS_PER_YEAR for h in horizons]
     models = []
     for name, terms in sets:
