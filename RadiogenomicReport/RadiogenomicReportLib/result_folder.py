@@ -15,17 +15,19 @@ from SubregionHabitatLib.errors import InputError
 
 CASE_FILE = "case.json"
 CASE_SCHEMA = "iith-case/1"
+# The file and schema that mark a complete result of a kind.
+CASE_RECORD = (CASE_FILE, CASE_SCHEMA)
 
 
 @contextmanager
-def complete_or_absent(target: Path, overwrite: bool = False) -> Iterator[Path]:
+def complete_or_absent(target: Path, overwrite: bool = False, record: tuple[str, str] = CASE_RECORD) -> Iterator[Path]:
     """Yield a temporary folder beside ``target``; on success it becomes ``target``, on any error it is removed.
 
     Raises InputError before any work when ``target`` cannot be written, or exists and may not be replaced. Only an
-    earlier result (a folder with a case.json of this program) is ever replaced.
+    earlier result of the same kind (a folder whose ``record`` file has that schema) is ever replaced.
     """
     target = Path(os.path.abspath(target))
-    _check_target(target, overwrite)
+    check_target(target, overwrite, record)
     partial = target.parent / f".{target.name}.partial-{uuid.uuid4().hex[:8]}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,24 +48,25 @@ def complete_or_absent(target: Path, overwrite: bool = False) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def check_target(target: Path, overwrite: bool, record: tuple[str, str] = CASE_RECORD) -> None:
+    """Raise InputError when ``target`` exists and may not be replaced."""
     if not target.exists():
         return
     if not target.is_dir():
         raise InputError(f"The output {target} is a file; name a folder with --out.")
     if not any(target.iterdir()):
         return
-    if not is_result_folder(target):
+    if not is_result_folder(target, record):
         raise InputError(f"The output folder {target} holds other files; name a new or empty folder with --out.")
     if not overwrite:
         raise InputError(f"The output folder {target} holds an earlier result; add --overwrite or name another folder.")
 
 
-def is_result_folder(folder: Path) -> bool:
-    """Whether a folder holds a complete result of this program."""
+def is_result_folder(folder: Path, record: tuple[str, str] = CASE_RECORD) -> bool:
+    """Whether a folder holds a complete result of this program, of the kind that ``record`` marks."""
     try:
-        text = (folder / CASE_FILE).read_text(encoding="utf-8")
-        return json.loads(text).get("schema") == CASE_SCHEMA
+        text = (folder / record[0]).read_text(encoding="utf-8")
+        return json.loads(text).get("schema") == record[1]
     except (OSError, ValueError, AttributeError, RecursionError):
         return False
 

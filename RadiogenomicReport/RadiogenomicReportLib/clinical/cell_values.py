@@ -134,7 +134,7 @@ def read_dates(cells, lines, name: str, where: str, form: str | None = None) -> 
 
 def _date_form(cells, name: str) -> str:
     known = [c.strip() for c in cells if not is_missing(c)]
-    if not known or "-" in known[0]:
+    if not known or "-" in known[0] or not any("/" in c or "." in c for c in known):
         return "%Y-%m-%d"
     if "." in known[0]:
         return "%d.%m.%Y"

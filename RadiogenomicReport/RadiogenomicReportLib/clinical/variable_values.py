@@ -218,14 +218,14 @@ def _duration(spec: ColumnSpec, label: str, columns: list) -> Variable:
 def _limited(spec: ColumnSpec, variable: Variable) -> Variable:
     zero = variable.values == 0 if spec.zero_is_missing and variable.kind == "number" else np.zeros(0, dtype=bool)
     if zero.any():
-        note = f"{int(zero.sum())} values of {spec.name} are 0, which stands for not measured"
+        note = f"{spec.name} is 0, which stands for not measured, in {int(zero.sum())} of the rows"
         variable = replace(variable, values=np.where(zero, np.nan, variable.values), notes=(*variable.notes, note))
     if spec.at_most is None or variable.kind != "number":
         return variable
     above = variable.values > spec.at_most
     if not above.any():
         return variable
-    note = f"{int(above.sum())} values of {spec.name} above {spec.at_most:g} were set to {spec.at_most:g}"
+    note = f"{spec.name} was above {spec.at_most:g} and set to {spec.at_most:g} in {int(above.sum())} of the rows"
     return replace(variable, values=np.minimum(variable.values, spec.at_most), notes=(*variable.notes, note))
 
 

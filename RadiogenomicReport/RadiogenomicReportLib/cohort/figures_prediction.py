@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def _panels(n: int, height: float = 4.2):
     """A row of ``n`` square-like panels."""
     figure = new_figure(4.4 * n + 0.2, height)
-    return figure, [figure.add_axes(((0.16 + k) / n * 0.985, 0.14, 0.80 / n, 0.76)) for k in range(n)]
+    return figure, [figure.add_axes(((0.17 + k) / n, 0.14, 0.80 / n, 0.76)) for k in range(n)]
 
 
 def roc_figure(rocs: list[dict], horizons: list[float]) -> Figure:
@@ -25,7 +25,8 @@ def roc_figure(rocs: list[dict], horizons: list[float]) -> Figure:
         axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":")
         shown = [r for r in rocs if r["years"] == years and r["auc"] is not None]
         for roc, color, dash in zip(shown, COLORS, DASHES, strict=False):
-            label = f"{_short(roc['model'])}\nAUC {decimals(roc['auc'], 3)} ({decimals(roc['low'], 2)} to {decimals(roc['high'], 2)})"
+            auc, low, high = decimals(roc["auc"], 3), decimals(roc["low"], 2), decimals(roc["high"], 2)
+            label = f"{_short(roc['model'])}\nAUC {auc} ({low} to {high})"
             axes.plot(roc["one_minus_specificity"], roc["sensitivity"], color=color, ls=dash, lw=1.7, label=label)
         axes.set_title(f"Event within {years:g} years", fontsize=10)
         axes.set_xlabel("1 − specificity")
@@ -104,15 +105,15 @@ def _short(name: str, length: int = 42) -> str:
 def nomogram_figure(content: dict) -> Figure:
     """Points axis on top, one axis per term, total points and survival below."""
     terms, survival = content["terms"], content["survival"]
-    rows = 3 + len(terms) + len(survival)
-    figure = new_figure(7.8, 0.62 * rows + 0.2)
+    rows = 2 + len(terms) + len(survival)
+    figure = new_figure(7.8, 0.58 * rows)
     axes = figure.add_axes((0.30, 0.02, 0.67, 0.96))
     axes.set_axis_off()
     axes.set_xlim(-1, 101)
     axes.set_ylim(-rows + 0.35, 0.75)
     _ruler(axes, 0, "Points", [(v, f"{v:g}") for v in range(0, 101, 10)], 0, 100)
     for k, term in enumerate(terms, start=1):
-        unit = f" ({term['unit']})" if term["unit"] else ""
+        unit = f" ({term['unit'].replace('mm3', 'mm³')})" if term["unit"] else ""
         if term["levels"]:
             ticks = [(level["points"], str(level["level"])) for level in term["levels"]]
         else:

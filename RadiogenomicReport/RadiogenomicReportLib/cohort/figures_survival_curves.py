@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..figures_style import INK, MUTED, new_figure
-from ..report_numbers import decimals
+from ..report_numbers import NBSP, decimals
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,11 +24,17 @@ def group_colors(n: int) -> Sequence[str]:
     return RISK_COLORS.get(n, COLORS)
 
 
-def p_text(p: float | None) -> str:
-    """A p value as it is printed: p = 0.012, p < 0.001."""
+def p_value(p: float | None) -> str:
+    """A p value as it is printed in a table: 0.012, < 0.001."""
     if p is None or not math.isfinite(p):
-        return "p missing"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+        return "missing"
+    return f"<{NBSP}0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def p_text(p: float | None) -> str:
+    """A p value in running text: p = 0.012, p < 0.001."""
+    text = p_value(p)
+    return f"p{NBSP}{text}" if text[0] in "<m" else f"p{NBSP}={NBSP}{text}"
 
 
 def km_figure(groups: dict, outcome: str) -> Figure:
@@ -86,7 +92,7 @@ def forest_figure(rows: Sequence[dict], axis_label: str) -> Figure:
     numbers, a row without estimate shows its note."""
     height = 0.95 + 0.29 * len(rows)
     figure = new_figure(7.6, height)
-    axes = figure.add_axes((0.40, 0.62 / height, 0.30, 1 - (0.62 + 0.30) / height))
+    axes = figure.add_axes((0.40, 0.62 / height, 0.28, 1 - (0.62 + 0.30) / height))
     known = [r for r in rows if r.get("hazard_ratio") is not None]
     low, high = _limits(known)
     for k, row in enumerate(rows):
@@ -99,7 +105,7 @@ def forest_figure(rows: Sequence[dict], axis_label: str) -> Figure:
         )  # fmt: skip
         if row.get("hazard_ratio") is None:
             if row.get("note"):
-                figure.text(0.72, _y(axes, figure, y, len(rows)), row["note"], fontsize=8.5, va="center", color=MUTED)
+                figure.text(0.70, _y(axes, figure, y, len(rows)), row["note"], fontsize=8.5, va="center", color=MUTED)
             continue
         value, a, b = row["hazard_ratio"], max(row["low"], low), min(row["high"], high)
         axes.plot([a, b], [y, y], color=INK, lw=1.3, solid_capstyle="butt")
@@ -109,17 +115,17 @@ def forest_figure(rows: Sequence[dict], axis_label: str) -> Figure:
         if low <= value <= high:
             axes.plot([value], [y], "s", color="#0072B2", ms=6)
         text = f"{decimals(value, 2)} ({decimals(row['low'], 2)} to {decimals(row['high'], 2)})"
-        figure.text(0.72, _y(axes, figure, y, len(rows)), text, fontsize=9, va="center")
+        figure.text(0.70, _y(axes, figure, y, len(rows)), text, fontsize=9, va="center")
         figure.text(
             0.985,
             _y(axes, figure, y, len(rows)),
-            p_text(row["p"]).removeprefix("p ").removeprefix("= "),
+            p_value(row["p"]),
             fontsize=9,
             va="center",
             ha="right",
         )
     top = 1 - 0.13 / height
-    for x, text, ha in ((0.72, "Hazard ratio (95 % interval)", "left"), (0.985, "p", "right")):
+    for x, text, ha in ((0.70, "Hazard ratio (95 % interval)", "left"), (0.985, "p", "right")):
         figure.text(x, top, text, fontsize=9, weight="bold", va="center", ha=ha)
     axes.axvline(1, color=MUTED, lw=1, ls="--", zorder=0)
     axes.set_xscale("log")

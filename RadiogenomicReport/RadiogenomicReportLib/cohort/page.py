@@ -47,8 +47,8 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Table:
-    """head: column titles; rows: cells, the first a row title; numeric: indices of right-aligned columns; strong: indices
-    of rows that head a block."""
+    """head: column titles; rows: cells, the first a row title; numeric: indices of right-aligned columns; strong:
+    indices of rows that head a block."""
 
     caption: str
     head: tuple[str, ...]

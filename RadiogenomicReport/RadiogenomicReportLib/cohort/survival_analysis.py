@@ -118,7 +118,7 @@ def _fit_models(patients: SurvivalPatients, plan: SurvivalPlan, horizons: list[f
     )
     sets = [(label, plan.main)]
     if plan.covariates:
-        sets += [("Covariates", plan.covariates), (f"{label} + covariates", (*plan.main, *plan.covariates))]
+        sets += [("Covariates", plan.covariates), ("All variables", (*plan.main, *plan.covariates))]
     days = [h * DAYS_PER_YEAR for h in horizons]
     models = []
     for name, terms in sets:

@@ -1,4 +1,4 @@
-"""The result folder of a survival analysis: report, numbers as JSON and CSV, figures as SVG and PNG; whole or absent."""
+"""The result folder of a survival analysis: report, numbers as JSON and CSV, figures as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from ..case_file import RESEARCH_USE, software_versions
+from ..case_file import RESEARCH_USE
 from ..clinical.patient_table import PatientTable
 from ..figures_style import report_style
 from ..result_folder import complete_or_absent
 from ..table_writer import number_cell, write_table
 from .page import page_html
+from .provenance import software_versions
 from .risk_groups import DAYS_PER_YEAR
 from .survival_analysis import SCHEMA, SurvivalResult
 from .survival_page import all_of
@@ -97,11 +98,16 @@ def survival_tables(content: dict) -> dict[str, tuple[list[str], list[list[str]]
         ),
         "cox_univariable": _records(
             [*_COX, "n", "n_events", "concordance"],
-            [r | {k: e[k] for k in ("n", "n_events", "concordance")} for e in content["cox"]["univariable"] for r in e["rows"]],
+            [
+                r | {k: e[k] for k in ("n", "n_events", "concordance")}
+                for e in content["cox"]["univariable"]
+                for r in e["rows"]
+            ],
         ),
         "cox_multivariable": _records([*_COX, "vif"], content["cox"]["multivariable"]["rows"]),
         "discrimination": _records(
-            ["model", "c", "low", "high", "c_apparent", "n_coefficients", "likelihood_ratio", "p", "aic"], performance["discrimination"]
+            ["model", "c", "low", "high", "c_apparent", "n_coefficients", "likelihood_ratio", "p", "aic"],
+            performance["discrimination"],
         ),
         "time_roc": _records(
             ["model", "years", "auc", "low", "high", "cut", "youden", "n_events_by_then", "n_at_risk", "reason"],
@@ -123,17 +129,35 @@ def survival_tables(content: dict) -> dict[str, tuple[list[str], list[list[str]]
         "subgroups": _records(
             ["variable", "level", "n", "n_events", "hazard_ratio", "low", "high", "p", "interaction_p", "reason"],
             [
-                {**r, **(r["row"] or {}), "variable": e["variable"], "reason": r["reason"], "interaction_p": e["interaction"]["p"]}
+                {
+                    **r,
+                    **(r["row"] or {}),
+                    "variable": e["variable"],
+                    "reason": r["reason"],
+                    "interaction_p": e["interaction"]["p"],
+                }
                 for e in content["subgroups"]
                 for r in e["rows"]
             ],
         ),
         "table_one": table_one_rows(content["table_one"], content["groups"]["names"]),
-    }  # fmt: skip
+    }
     return {name: (head, rows) for name, (head, rows) in tables.items() if rows}
 
 
-_COX = ["term", "name", "unit", "coefficient", "standard_error", "hazard_ratio", "low", "high", "z", "p", "proportional_p"]
+_COX = [
+    "term",
+    "name",
+    "unit",
+    "coefficient",
+    "standard_error",
+    "hazard_ratio",
+    "low",
+    "high",
+    "z",
+    "p",
+    "proportional_p",
+]
 
 
 def _records(head: list[str], rows: list[dict]) -> tuple[list[str], list[list[str]]]:
@@ -154,7 +178,26 @@ def _nomogram_rows(content: dict) -> tuple[list[str], list[list[str]]]:
 
 def table_one_rows(entries: list[dict], names: list[str]) -> tuple[list[str], list[list[str]]]:
     """The patient table with plain numbers."""
-    head = ["variable", "label", "level", "group", "n_known", "count", "median", "q1", "q3", "missing", "test", "p", "adjusted_p", "effect_name", "effect", "low", "high", "reason"]  # fmt: skip
+    head = [
+        "variable",
+        "label",
+        "level",
+        "group",
+        "n_known",
+        "count",
+        "median",
+        "q1",
+        "q3",
+        "missing",
+        "test",
+        "p",
+        "adjusted_p",
+        "effect_name",
+        "effect",
+        "low",
+        "high",
+        "reason",
+    ]
     rows = []
     for e in entries:
         test = e["test"]
@@ -162,7 +205,17 @@ def table_one_rows(entries: list[dict], names: list[str]) -> tuple[list[str], li
         for group, s in zip(["all", *names], e["summary"], strict=True):
             levels = s.get("counts", {"": None})
             for level, count in levels.items():
-                line = [e["variable"], e["label"], level, group, s["n"], count, s.get("median"), s.get("q1"), s.get("q3")]
+                line = [
+                    e["variable"],
+                    e["label"],
+                    level,
+                    group,
+                    s["n"],
+                    count,
+                    s.get("median"),
+                    s.get("q1"),
+                    s.get("q3"),
+                ]
                 rows.append([cell(v) for v in (*line, e["missing"], *tail)])
     return head, rows
 

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from ..figures_style import report_style
-from ..report_numbers import decimals, number, percent, signed, whole
+from ..report_numbers import decimals, number, whole
 from .figures_prediction import calibration_figure, decision_figure, nomogram_figure, roc_figure
-from .figures_survival_curves import forest_figure, km_figure, p_text
-from .page import Items, Page, Pictures, Section, Text, Tiles, picture_of, table
-from .table_one_view import table_one_block
-
-Figures = dict[str, object]
+from .figures_survival_curves import forest_figure, km_figure
+from .page import Items, Page, Section, Text, Tiles, table
+from .survival_sections import (
+    Figures,
+    added_section,
+    calibration_section,
+    calls_block,
+    cox_section,
+    curves_section,
+    decisions_section,
+    discrimination_section,
+    forest_rows,
+    nomogram_section,
+    subgroup_rows,
+    subgroups_section,
+)
+from .table_one_view import p_cell, table_one_block
 
 
 def survival_figures(content: dict) -> Figures:
     """All figures of an analysis by file name, drawn in the report's style. Call inside ``report_style()``."""
     performance, horizons = content["performance"], content["horizons_years"]
     figures = {"kaplan-meier": km_figure(content["groups"], content["outcome"]["label"])}
-    figures["forest"] = forest_figure(_forest_rows(content["cox"]["multivariable"]["rows"]), "Hazard ratio")
+    figures["forest"] = forest_figure(forest_rows(content["cox"]["multivariable"]["rows"]), "Hazard ratio")
     if any(r["auc"] is not None for r in performance["time_roc"]):
         figures["time-roc"] = roc_figure(performance["time_roc"], horizons)
     figures["calibration"] = calibration_figure(performance["calibration"])
     figures["decision-curve"] = decision_figure(performance["decision_curves"], horizons)
     figures["nomogram"] = nomogram_figure(content["nomogram"])
     if content["subgroups"]:
-        figures["subgroups"] = forest_figure(_subgroup_rows(content["subgroups"]), "Hazard ratio per SD of the score")
+        figures["subgroups"] = forest_figure(subgroup_rows(content["subgroups"]), "Hazard ratio per SD of the score")
     return figures
 
 
@@ -33,19 +45,19 @@ def survival_page(content: dict, figures: Figures) -> Page:
     sections = [
         Section("summary", "Summary", (_tiles(content), _warning_block(content))),
         Section("patients", "Patients", tuple(_patients(content))),
-        Section("curves", "Survival by group", tuple(_curves(content, figures))),
-        Section("cox", "Cox regression", tuple(_cox(content, figures))),
-        Section("discrimination", "Discrimination", tuple(_discrimination(content, figures))),
-        Section("calibration", "Calibration", tuple(_calibration(content, figures))),
-        Section("decisions", "Decision curves", tuple(_decisions(content, figures))),
-        Section("nomogram", "Nomogram", tuple(_nomogram(content, figures))),
+        Section("curves", "Survival by group", tuple(curves_section(content, figures))),
+        Section("cox", "Cox regression", tuple(cox_section(content, figures))),
+        Section("discrimination", "Discrimination", tuple(discrimination_section(content, figures))),
+        Section("calibration", "Calibration", tuple(calibration_section(content, figures))),
+        Section("decisions", "Decision curves", tuple(decisions_section(content, figures))),
+        Section("nomogram", "Nomogram", tuple(nomogram_section(content, figures))),
     ]
     if content["confusion"]:
-        sections.append(Section("calls", "Predictive values", (_confusion(content),)))
+        sections.append(Section("calls", "Predictive values", (calls_block(content),)))
     if content["performance"]["added_value"]:
-        sections.append(Section("added", "Added value", tuple(_added(content))))
+        sections.append(Section("added", "Added value", tuple(added_section(content))))
     if content["subgroups"]:
-        sections.append(Section("subgroups", "Subgroups", tuple(_subgroups(content, figures))))
+        sections.append(Section("subgroups", "Subgroups", tuple(subgroups_section(content, figures))))
     sections.append(Section("methods", "Methods and provenance", tuple(_methods(content))))
     title = content["title"] or f"Cohort report: {outcome}"
     counts = content["patients"]
@@ -60,16 +72,6 @@ def all_of(content: dict) -> tuple[Page, Figures]:
         return survival_page(content, figures), figures
 
 
-def interval(e: dict, places: int = 3, key: str = "value") -> str:
-    """A value with its 95 % interval."""
-    return f"{decimals(e[key], places)} ({decimals(e['low'], places)} to {decimals(e['high'], places)})"
-
-
-def p_cell(p: float | None) -> str:
-    """A p value in a table cell."""
-    return p_text(p).removeprefix("p ").removeprefix("= ")
-
-
 def _tiles(content: dict) -> Tiles:
     counts, main = content["patients"], content["performance"]["discrimination"][0]
     test = content["groups"]["log_rank"]
@@ -79,15 +81,27 @@ def _tiles(content: dict) -> Tiles:
             ("Patients", whole(counts["n"]), "", f"of {counts['in_table']:,} in the tables"),
             ("Events", whole(counts["n_events"]), "", content["outcome"]["label"]),
             ("Median follow-up", decimals(follow_up, 1), "years", "reverse Kaplan-Meier"),
-            ("C-index", decimals(main["c"], 3), "", f"{decimals(main['low'], 3)} to {decimals(main['high'], 3)}, {main['predictions']}: {main['model']}"),
-            ("Log-rank", p_cell(test["p"]), "", f"p between {len(content['groups']['names'])} groups, χ² {number(test['chi_square'])}"),
+            (
+                "C-index",
+                decimals(main["c"], 3),
+                "",
+                f"{decimals(main['low'], 3)} to {decimals(main['high'], 3)}, {main['predictions']}: {main['model']}",
+            ),
+            (
+                "Log-rank",
+                p_cell(test["p"]),
+                "",
+                f"p between {len(content['groups']['names'])} groups, χ² {number(test['chi_square'])}",
+            ),
         )
-    )  # fmt: skip
+    )
 
 
 def _warning_block(content: dict) -> Items:
     nothing = "Nothing was found that limits these numbers beyond the general limits of observational data."
-    return Items("What limits these numbers", tuple(content["warnings"]), nothing, "limits" if content["warnings"] else "items")
+    return Items(
+        "What limits these numbers", tuple(content["warnings"]), nothing, "limits" if content["warnings"] else "items"
+    )
 
 
 def _patients(content: dict):
@@ -96,272 +110,35 @@ def _patients(content: dict):
     if counts["notes"]:
         yield Items("Notes on the tables", tuple(dict.fromkeys(counts["notes"])))
     if content["table_one"]:
-        yield table_one_block(content["table_one"], content["groups"]["names"], [c["n"] for c in content["groups"]["curves"]])
-
-
-def _curves(content: dict, figures: Figures):
-    groups, outcome = content["groups"], content["outcome"]["label"]
-    yield Pictures(
-        (
-            picture_of(
-                figures["kaplan-meier"],
-                "Kaplan-Meier curves: " + "; ".join(f"{c['group']} n={c['n']}, {c['n_events']} events" for c in groups["curves"]),
-                f"Kaplan-Meier curves of {outcome} with 95 % bands (log-log); ticks: censored patients; below: patients at "
-                f"risk. Groups: {groups['rule']}.",
-            ),
+        yield table_one_block(
+            content["table_one"], content["groups"]["names"], [c["n"] for c in content["groups"]["curves"]]
         )
-    )  # fmt: skip
-    head = ["Group", "Patients", "Events", "Expected events", "Median (years)"]
-    head += [f"Survival at {h:g} years (95 % interval; at risk)" for h in content["horizons_years"]]
-    rows = []
-    for curve, expected in zip(groups["curves"], groups["log_rank"]["expected"], strict=True):
-        median = "not reached" if curve["median_years"] is None else decimals(curve["median_years"], 2)
-        cells = [curve["group"], whole(curve["n"]), whole(curve["n_events"]), decimals(expected, 1), median]
-        for at in curve["at"]:
-            known = at["survival"] is not None
-            cells.append(f"{percent(at['survival'])} ({percent(at['low'])} to {percent(at['high'])}; {at['at_risk']})" if known else at["reason"])
-        rows.append(cells)
-    test = groups["log_rank"]
-    caption = f"Log-rank χ² {decimals(test['chi_square'], 2)} on {test['degrees']} degrees of freedom, {p_text(test['p'])}."
-    yield table(caption, head, rows, numeric=range(1, 5))
-
-
-def _forest_rows(rows: list[dict]) -> list[dict]:
-    return [
-        {"label": r["name"] + (", per SD" if r.get("per_sd") else ""), **{k: (r.get("per_sd") or r)[k] for k in ("hazard_ratio", "low", "high")}, "p": r["p"]}
-        for r in rows
-    ]  # fmt: skip
-
-
-def _cox(content: dict, figures: Figures):
-    multi = content["cox"]["multivariable"]
-    yield table(
-        "Each variable alone, on every patient for whom it is known.",
-        ["Variable", "Patients (events)", "Hazard ratio (95 % interval)", "p", "Per SD", "C-index", "p of proportional hazards"],
-        _univariable_rows(content["cox"]["univariable"]),
-        numeric=(3, 5, 6),
-    )
-    yield table(
-        f"All together: {multi['model']}; {multi['n']:,} patients, {multi['n_events']} events, "
-        f"{decimals(multi['events_per_coefficient'], 1)} events per coefficient. Likelihood ratio χ² "
-        f"{decimals(multi['likelihood_ratio'], 2)} on {multi['degrees']} degrees of freedom, {p_text(multi['p'])}; "
-        f"proportional hazards of the whole model {p_text(multi['proportional_p'])}.",
-        ["Variable", "Hazard ratio (95 % interval)", "p", "Per SD", "Variance inflation", "p of proportional hazards"],
-        [
-            (r["name"], _ratio(r), p_cell(r["p"]), _ratio(r["per_sd"]) if r.get("per_sd") else "", decimals(r["vif"], 2), p_cell(r["proportional_p"]))
-            for r in multi["rows"]
-        ],
-        numeric=(2, 4, 5),
-    )  # fmt: skip
-    yield Pictures(
-        (
-            picture_of(
-                figures["forest"],
-                "Forest plot of the multivariable model",
-                "Hazard ratios of the model of all variables with 95 % intervals; numbers per standard deviation.",
-            ),
-        )
-    )
-    yield Text(
-        (
-            "Efron's method for ties, Wald intervals and p; proportional hazards by the score test of R's cox.zph with "
-            "time on the Kaplan-Meier scale.",
-        ),
-        True,
-    )
-
-
-def _univariable_rows(entries: list[dict]):
-    for entry in entries:
-        if not entry["rows"]:
-            yield (entry["label"], "", entry["reason"], "", "", "", "")
-        for k, r in enumerate(entry["rows"]):
-            first = k == 0
-            yield (
-                r["name"], f"{entry['n']:,} ({entry['n_events']})" if first else "", _ratio(r), p_cell(r["p"]),
-                _ratio(r["per_sd"]) if r.get("per_sd") else "", decimals(entry["concordance"], 3) if first else "",
-                p_cell(r["proportional_p"]),
-            )  # fmt: skip
-
-
-def _ratio(row: dict) -> str:
-    return f"{number(row['hazard_ratio'])} ({number(row['low'])} to {number(row['high'])})"
-
-
-def _discrimination(content: dict, figures: Figures):
-    performance = content["performance"]
-    cv = performance["cross_validation"]
-    yield table(
-        f"C-index out of fold: mean over {cv['repeats']} repeats of {cv['folds']}-fold cross-validation, bootstrap interval. "
-        "Apparent: on the patients that the model was fitted to.",
-        ["Model", "C-index (95 % interval)", "Apparent", "Coefficients", "Likelihood ratio χ²", "p", "AIC"],
-        [
-            (d["model"], interval(d, key="c"), decimals(d["c_apparent"], 3), whole(d["n_coefficients"]), decimals(d["likelihood_ratio"], 2), p_cell(d["p"]), decimals(d["aic"], 1))
-            for d in performance["discrimination"]
-        ],
-        numeric=(2, 3, 4, 5, 6),
-    )  # fmt: skip
-    if "time-roc" in figures:
-        yield Pictures(
-            (
-                picture_of(
-                    figures["time-roc"], "Time-dependent ROC curves",
-                    "Time-dependent ROC (cumulative cases, dynamic controls, Kaplan-Meier estimator) of the out-of-fold "
-                    "predictions.",
-                ),
-            )
-        )  # fmt: skip
-    yield table(
-        "Area under the time-dependent ROC curve with bootstrap intervals.",
-        ["Model", "Years", "AUC (95 % interval)", "Events by then", "Still followed"],
-        [
-            (r["model"], f"{r['years']:g}", interval(r, key="auc"), whole(r["n_events_by_then"]), whole(r["n_at_risk"]))
-            if r["auc"] is not None
-            else (r["model"], f"{r['years']:g}", r["reason"], "", "")
-            for r in performance["time_roc"]
-        ],
-        numeric=(1, 3, 4),
-    )
-
-
-def _calibration(content: dict, figures: Figures):
-    performance = content["performance"]
-    slope = performance["calibration_slope"]
-    yield Pictures(
-        (
-            picture_of(
-                figures["calibration"],
-                "Calibration of predicted survival",
-                f"Predicted and observed survival of {slope['model']}, out of fold: Kaplan-Meier in fifths of the "
-                "prediction, and a smooth curve (Cox model of cubic splines).",
-            ),
-        )
-    )
-    yield Text((f"Calibration slope {decimals(slope['slope'], 2)} (95 % interval {decimals(slope['low'], 2)} to {decimals(slope['high'], 2)}); 1 is ideal, below 1 the predictions are too extreme.",))  # fmt: skip
-    rows = []
-    for entry in performance["calibration"]:
-        for k, g in enumerate(entry["groups"], start=1):
-            observed = g.get("reason") or f"{percent(g['observed'])} ({percent(g['low'])} to {percent(g['high'])})"
-            rows.append((f"{entry['years']:g} years, fifth {k}", whole(g["n"]), percent(g["predicted"]), observed))
-    yield table("", ["Group", "Patients", "Predicted survival", "Observed (95 % interval)"], rows, numeric=(1, 2))
-
-
-def _decisions(content: dict, figures: Figures):
-    yield Pictures(
-        (
-            picture_of(
-                figures["decision-curve"],
-                "Decision curves",
-                "Net benefit per patient of acting on those whose predicted risk reaches the threshold, out of fold, "
-                "against acting on everybody or nobody. A model is of use only where its line is the highest.",
-            ),
-        )
-    )
-
-
-def _nomogram(content: dict, figures: Figures):
-    yield Pictures(
-        (
-            picture_of(
-                figures["nomogram"],
-                "Nomogram",
-                f"Nomogram of {content['nomogram']['model']}: read the points of each value on the top axis, add them, and "
-                "read survival below the total. Fitted to all patients and not validated elsewhere: not for decisions "
-                "about a patient.",
-            ),
-        )
-    )
-
-
-def _confusion(content: dict):
-    names = ("sensitivity", "specificity", "ppv", "npv")
-    rows = []
-    for c in content["confusion"]:
-        counts = f"{c['true_positive']} / {c['false_positive']} / {c['true_negative']} / {c['false_negative']} / {c['unknown']}"
-        estimates = ["cannot be computed" if c[n] is None else _shares(c[n]) for n in names]
-        rows.append((f"{c['years']:g} years", counts, *estimates))
-    return table(
-        f"The group “{content['confusion'][0]['positive']}” called positive for an event by then. Predictive values by "
-        "Kaplan-Meier, so that censored patients count as long as they were followed; bootstrap intervals of sensitivity "
-        "and specificity.",
-        ["Event within", "True + / false + / true − / false − / censored before", "Sensitivity", "Specificity", "Positive predictive value", "Negative predictive value"],
-        rows,
-    )  # fmt: skip
-
-
-def _shares(e: dict) -> str:
-    return f"{percent(e['value'])} ({percent(e['low'])} to {percent(e['high'])})"
-
-
-def _added(content: dict):
-    a = content["performance"]["added_value"]
-    d = a["c_difference"]
-    yield Text(
-        (
-            f"{a['second']} against {a['first'].lower()} alone: likelihood ratio χ² {decimals(a['likelihood_ratio'], 2)} on "
-            f"{a['degrees']} degrees of freedom, {p_text(a['p'])}; out-of-fold C-index {signed(d['value'], 3)} (95 % interval "
-            f"{signed(d['low'], 3)} to {signed(d['high'], 3)}).",
-        )
-    )
-    rows = []
-    for r in a["reclassification"]:
-        if r["idi"] is None:
-            rows.append((f"{r['years']:g} years", r["reason"], "", ""))
-        else:
-            rows.append((f"{r['years']:g} years", *(interval(r[k]) for k in ("idi", "nri", "nri_half"))))
-    yield table(
-        "Reclassification by out-of-fold risks under censoring (inverse weights), bootstrap intervals. Two conventions of "
-        "the continuous NRI are in use; both are given.",
-        ["Event within", "IDI", "NRI>0 (Pencina)", "Half of it (survIDINRI)"],
-        rows,
-    )
-
-
-def _subgroup_rows(entries: list[dict]) -> list[dict]:
-    rows = []
-    for entry in entries:
-        p = entry["interaction"]["p"]
-        rows.append({"label": entry["variable"], "heading": True, "note": "" if p is None else f"interaction {p_text(p)}"})
-        for r in entry["rows"]:
-            fitted = r["row"] or {}
-            rows.append(
-                {
-                    "label": f"{r['level']} (n = {r['n']}, {r['n_events']} events)", "indent": True,
-                    "hazard_ratio": fitted.get("hazard_ratio"), "low": fitted.get("low"), "high": fitted.get("high"),
-                    "p": fitted.get("p"), "note": r["reason"] and "too few events",
-                }
-            )  # fmt: skip
-    return rows
-
-
-def _subgroups(content: dict, figures: Figures):
-    yield Pictures(
-        (
-            picture_of(
-                figures["subgroups"],
-                "Hazard ratio of the score in subgroups",
-                "Hazard ratio per standard deviation of the score within subgroups; interaction: likelihood-ratio test of "
-                "score × subgroup. Not adjusted for the number of subgroups looked at.",
-            ),
-        )
-    )
 
 
 def _methods(content: dict):
     provenance = content["provenance"]
     yield table(
-        "What was asked for.", ["Setting", "Value"],
-        [(k, ", ".join(map(str, v)) if isinstance(v, (list, tuple)) else str(v)) for k, v in provenance["plan"].items() if v not in (None, "", [], ())],
-    )  # fmt: skip
+        "What was asked for.",
+        ["Setting", "Value"],
+        [
+            (k, ", ".join(map(str, v)) if isinstance(v, (list, tuple)) else str(v))
+            for k, v in provenance["plan"].items()
+            if v not in (None, "", [], ())
+        ],
+    )
     yield table(
-        "Tables read.", ["Table", "Rows", "SHA-256"],
-        [(s["name"], whole(s["rows"]), s["sha256"]) for s in provenance["tables"]], numeric=(1,),
-    )  # fmt: skip
+        "Tables read.",
+        ["Table", "Rows", "SHA-256"],
+        [(s["name"], whole(s["rows"]), s["sha256"]) for s in provenance["tables"]],
+        numeric=(1,),
+    )
     yield Text(
         (
             "Software: " + ", ".join(f"{k} {v}" for k, v in provenance["software"].items()) + ".",
-            "Kaplan-Meier, log-rank and Cox regression by lifelines; time-dependent ROC after Heagerty 2000, IDI and NRI after "
-            "Uno 2013, net benefit after Vickers 2008, calibration after Austin 2020, subgroup tests by likelihood ratio. "
+            "Kaplan-Meier, log-rank and Cox regression by lifelines; time-dependent ROC after Heagerty 2000, IDI and "
+            "NRI after "
+            "Uno 2013, net benefit after Vickers 2008, calibration after Austin 2020, subgroup tests by likelihood "
+            "ratio. "
             "docs/statistics.md defines every number.",
         ),
         True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..report_numbers import decimals, number, percent, whole
-from .figures_survival_curves import p_text
+from .figures_survival_curves import p_value
 from .page import Table, table
 
 
@@ -17,11 +17,19 @@ def table_one_block(entries: list[dict], names: Sequence[str], sizes: Sequence[i
     rows, strong = [], []
     for entry in entries:
         test = entry["test"]
-        last = (p_cell(test["p"]), p_cell(test["adjusted_p"]), test["test"] if not test["reason"] else test["reason"], effect(test))
-        unit = f" ({entry['unit']})" if entry["unit"] else ""
+        last = (
+            p_cell(test["p"]),
+            p_cell(test["adjusted_p"]),
+            test["test"] if not test["reason"] else test["reason"],
+            effect(test),
+        )
+        unit = f" ({entry['unit'].replace('mm3', 'mm³')})" if entry["unit"] else ""
         missing = whole(entry["missing"]) if entry["missing"] else "0"
         if entry["kind"] in ("number", "time"):
-            cells = [f"{number(s['median'])} ({number(s['q1'])} to {number(s['q3'])})" if s["n"] else "none" for s in entry["summary"]]
+            cells = [
+                f"{number(s['median'])} ({number(s['q1'])} to {number(s['q3'])})" if s["n"] else "none"
+                for s in entry["summary"]
+            ]
             rows.append((entry["label"] + unit, missing, *cells, *last))
             continue
         levels = list(entry["summary"][0]["counts"])
@@ -30,9 +38,12 @@ def table_one_block(entries: list[dict], names: Sequence[str], sizes: Sequence[i
             continue
         strong.append(len(rows))
         rows.append((entry["label"], missing, *("" for _ in entry["summary"]), *last))
-        rows += [(f"\u2003{level}", "", *(_count(s, level) for s in entry["summary"]), "", "", "", "") for level in levels]
+        rows += [
+            (f"\u2003{level}", "", *(_count(s, level) for s in entry["summary"]), "", "", "", "") for level in levels
+        ]
     caption = (
-        "Median (quartiles) or number (percent of those known). p adjusted over this table after Benjamini and Hochberg; "
+        "Median (quartiles) or number (percent of those known). p adjusted over this table after Benjamini and "
+        "Hochberg; "
         "in a cohort that was cut by a model, variables of the model differ by construction."
     )
     width = 3 + len(names)
@@ -49,11 +60,15 @@ def effect(test: dict) -> str:
     if test["effect"] is None:
         return ""
     places = 2 if test["effect_name"] != "difference of means" else 3
-    bounds = (decimals(test["low"], places), decimals(test["high"], places)) if places == 2 else (number(test["low"]), number(test["high"]))
+    bounds = (
+        (decimals(test["low"], places), decimals(test["high"], places))
+        if places == 2
+        else (number(test["low"]), number(test["high"]))
+    )
     value = decimals(test["effect"], places) if places == 2 else number(test["effect"])
     return f"{test['effect_name']} {value} ({bounds[0]} to {bounds[1]})"
 
 
 def p_cell(p: float | None) -> str:
     """A p value in a cell; empty where there is none."""
-    return "" if p is None else p_text(p).removeprefix("p ").removeprefix("= ")
+    return "" if p is None else p_value(p)

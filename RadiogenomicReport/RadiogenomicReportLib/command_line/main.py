@@ -12,7 +12,11 @@ import traceback
 from SubregionHabitatLib import __version__
 from SubregionHabitatLib.errors import Cancelled, CaseRefused, InputError
 
+<<<<<<< HEAD
 from . import analyze, batch, features, habitats, models, report, score, simulate, simulate_cohort, train
+=======
+from . import analyze, batch, features, habitats, models, score, simulate, simulate_cohort, survival, train
+>>>>>>> 159bd72 (iith survival: a cohort report with curves, Cox tables, ROC, calibration, decision curves and nomogram, its numbers checked against R on Duke)
 
 COMMANDS = {
     "analyze": analyze,
@@ -23,6 +27,7 @@ COMMANDS = {
     "score": score,
     "models": models,
     "train": train,
+    "survival": survival,
     "simulate": simulate,
     "simulate-cohort": simulate_cohort,
 }

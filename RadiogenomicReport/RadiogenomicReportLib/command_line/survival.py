@@ -11,9 +11,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     """Add the command to the parser of ``iith``."""
     parser = subparsers.add_parser(
         "survival",
-        help="survival statistics of a cohort: curves, Cox models, ROC, calibration, decision curves, nomogram, report",
-        description="Survival analysis of patient tables (CSV, TSV, XLSX; several are joined on the patient). Variables "
-        "are named as in the column mapping, by a standard name (age, er, her2, ki67, t_stage ...) or by their column; "
+        help="survival statistics of a cohort and its report",
+        description="Survival analysis of patient tables (CSV, TSV, XLSX; several are joined on the patient). "
+        "Variables are named as in the column mapping, by a standard name (age, er, her2, ki67, t_stage ...) or by "
+        "their column; "
         "log:NAME is a logarithm. Give exactly one of --model, --score and --group. Research use only.",
     )
     parser.add_argument("tables", nargs="+", type=Path, metavar="TABLE", help="tables with one row per patient")
@@ -30,11 +31,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     what.add_argument("--score", metavar="NAME", help="a score made elsewhere; higher means earlier failure")
     what.add_argument("--group", metavar="NAME", help="given groups")
     more = parser.add_argument_group("more")
-    more.add_argument("--covariates", type=_names, default=(), metavar="NAME,..", help="adjust for and compare with these")
+    more.add_argument(
+        "--covariates", type=_names, default=(), metavar="NAME,..", help="adjust for and compare with these"
+    )
     more.add_argument("--subgroups", type=_names, default=(), metavar="NAME,..", help="look at the score within these")
-    more.add_argument("--describe", type=_names, default=(), metavar="NAME,..", help="further rows of the patient table")
+    more.add_argument(
+        "--describe", type=_names, default=(), metavar="NAME,..", help="further rows of the patient table"
+    )
     more.add_argument("--horizons", type=_numbers, default=(3.0, 5.0), metavar="YEARS,..", help="default 3,5")
-    more.add_argument("--cut", default="tertiles", help="score to groups: tertiles (default), median, youden or a number")
+    more.add_argument(
+        "--cut", default="tertiles", help="score to groups: tertiles (default), median, youden or a number"
+    )
     more.add_argument("--folds", type=int, default=10)
     more.add_argument("--repeats", type=int, default=5)
     more.add_argument("--bootstrap", type=int, default=200)
@@ -88,4 +95,3 @@ def _numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"'{text}' is not a list of numbers such as 3,5") from None
-

@@ -1,0 +1,1 @@
+"""Genomic files to one row per sample."""

@@ -1,0 +1,1 @@
+"""Tables of cells and tiles to one row per patient."""
