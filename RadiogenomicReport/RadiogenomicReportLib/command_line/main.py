@@ -12,11 +12,7 @@ import traceback
 from SubregionHabitatLib import __version__
 from SubregionHabitatLib.errors import Cancelled, CaseRefused, InputError
 
-<<<<<<< HEAD
-from . import analyze, batch, features, habitats, models, report, score, simulate, simulate_cohort, train
-=======
-from . import analyze, batch, features, habitats, models, score, simulate, simulate_cohort, survival, train
->>>>>>> 159bd72 (iith survival: a cohort report with curves, Cox tables, ROC, calibration, decision curves and nomogram, its numbers checked against R on Duke)
+from . import analyze, batch, features, habitats, models, report, score, simulate, simulate_cohort, survival, train
 
 COMMANDS = {
     "analyze": analyze,
