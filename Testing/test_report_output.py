@@ -162,6 +162,26 @@ def test_cells_cannot_act_as_formulas_in_the_numbers():
     assert cells[2][3] == "-2.5"
 
 
+def test_background_enhancement_is_part_of_case_page_and_numbers_where_it_was_asked_for(simulated, simulated_imaging):
+    from RadiogenomicReportLib.case_background import add_background
+    from RadiogenomicReportLib.case_numbers import case_numbers
+
+    case, pictures = report_case(simulated.exam, simulated_imaging, models=[])
+    assert "background_enhancement" not in case
+    assert "BPE" not in Page(case_report_html(case, pictures)).text
+    case = add_background(case, simulated_imaging)
+    (entry,) = case["background_enhancement"]
+    assert entry["side"] == "ipsilateral"
+    tissue = simulated.truth_tissue == 3  # the truth: fibroglandular voxels away from lesion and ring
+    outside = tissue & ~simulated_imaging.lesion.mask & ~simulated_imaging.ring.mask
+    truth = float(np.nanmean(simulated_imaging.maps.pe_early[outside]))
+    assert entry["mean_percent"] == pytest.approx(truth, rel=0.15)
+    assert "BPE" in Page(case_report_html(case, pictures)).by_id("volumes").text
+    rows = {r.quantity: r for r in case_numbers(case) if r.section == "background enhancement"}
+    assert rows["mean enhancement"].value == entry["mean_percent"]
+    assert rows["fibroglandular volume"].unit == "cc"
+
+
 # ---- PDF ---------------------------------------------------------------------------------------------------------
 def pdf_text(path) -> str:
     tool = shutil.which("pdftotext")

@@ -12,8 +12,8 @@ _NOT_COMPUTED = "could not be computed in this case"
 def case_numbers(case: dict) -> list[ReportNumber]:
     """The rows of a case ("iith-case/1") in the order of the report."""
     return [
-        *_phases(case), *_lesion(case), *_habitats(case), *_ring(case), *_maps(case), *_curves(case),
-        *_interaction(case), *_scores(case),
+        *_phases(case), *_lesion(case), *_habitats(case), *_ring(case), *_maps(case), *_background(case),
+        *_curves(case), *_interaction(case), *_scores(case),
     ]  # fmt: skip
 
 
@@ -70,6 +70,22 @@ def _maps(case: dict) -> Iterator[ReportNumber]:
             yield ReportNumber("kinetic maps", f"{name} in the lesion", key, unit=unit, **value)
         undefined = missing_or(kinetics["undefined_fraction_in_lesion"].get(name), _NOT_COMPUTED)
         yield ReportNumber("kinetic maps", f"{name} in the lesion", "undefined share", unit="1", **undefined)
+
+
+def _background(case: dict) -> Iterator[ReportNumber]:
+    """Only where it was measured; what is missing then says why by itself."""
+    names = {
+        "breast_cc": ("breast volume", "cc"),
+        "fibroglandular_cc": ("fibroglandular volume", "cc"),
+        "fibroglandular_share": ("fibroglandular share", "1"),
+        "mean_percent": ("mean enhancement", "%"),
+        "median_percent": ("median enhancement", "%"),
+        "lesion_to_background": ("lesion to background", "1"),
+    }
+    for entry in case.get("background_enhancement", []):
+        for key, (quantity, unit) in names.items():
+            value = missing_or(entry[key], entry["missing"].get(key, _NOT_COMPUTED))
+            yield ReportNumber("background enhancement", f"{entry['side']} breast", quantity, unit=unit, **value)
 
 
 def _curves(case: dict) -> Iterator[ReportNumber]:

@@ -27,6 +27,7 @@ from SubregionHabitatLib.progress import Part, Progress, Silent
 from SubregionHabitatLib.times_file import with_injection
 from SubregionHabitatLib.volume_io import write_volume
 
+from .case_background import add_background
 from .case_dicom import add_dicom, case_arrays, check_dicom_wanted
 from .case_file import CASE_SCHEMA, build_case, provenance_of, write_case
 from .case_report import CasePictures, case_report_html
@@ -39,11 +40,13 @@ __all__ = ["CASE_SCHEMA", "CaseOutcome", "CaseRequest", "run_case"]
 
 @dataclass(frozen=True)
 class CaseRequest:
-    """What to analyze and how. ``models`` None scores every shipped model; clinical: standard name -> value; n_jobs:
+    """What to analyze and how.
 
-    processes for the features (1 inside Slicer, where processes cannot be started); show_identity: patient name and ID
-    in report and DICOM objects; dicom: write DICOM objects (None: where the exam is DICOM); dicom_maps: how much of the
-    kinetic maps they hold, one of ``dicom_out.writer.MAP_EXTENTS``."""
+    ``models`` None scores every shipped model; clinical: standard name -> value; n_jobs: processes for the features (1
+    inside Slicer, where processes cannot be started); show_identity: patient name and ID in report and DICOM objects;
+    background: measure the background parenchymal enhancement; dicom: write DICOM objects (None: where the exam is
+    DICOM); dicom_maps: how much of the kinetic maps they hold, one of ``dicom_out.writer.MAP_EXTENTS``.
+    """
 
     exam: tuple[Path, ...]
     out: Path
@@ -69,6 +72,7 @@ class CaseRequest:
     imaging: ImagingParameters = field(default_factory=ImagingParameters)
     overwrite: bool = False
     show_identity: bool = False
+    background: bool = False
     dicom: bool | None = None
     dicom_maps: str = "lesion"
 
@@ -139,9 +143,12 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
             pictures = CasePictures.from_result(imaging.exam, imaging)
             write_report_image(folder, pictures)
         identity = exam.source.identity if request.show_identity else None
+        case = build_case(exam, imaging, features, values, scores, clock, identity)
+        if request.background:
+            with clock.stage("background"):
+                case = add_background(case, imaging)
         progress.step(0.9, "DICOM objects")
         with clock.stage("dicom"):
-            case = build_case(exam, imaging, features, values, scores, clock, identity)
             case = add_dicom(
                 folder,
                 exam,

@@ -72,38 +72,42 @@ def case_report_html(case: dict, pictures: CasePictures) -> str:
     """
     names = tuple(str(region["name"]) for region in case["habitats"]["regions"])
     slices = slice_pictures(pictures, names)
-    return _template().render(
-        research_use=case["research_use"],
-        simulated=is_simulated(case["exam"]),
-        identity=case.get("identity"),
-        description=case["exam"]["description"],
-        warnings=group_warnings(case),
-        summary=summary_view(case),
-        hero=slices[1],
-        exam=exam_view(case, planes_of(pictures.geometry, pictures.slice_axis)[0].name),
-        legend=habitat_legend(names),
-        slices=slices,
-        maps=map_pictures(pictures),
-        curves=curve_picture(case["curves"], case["exam"]["phases"], names),
-        curve_table=curves_view(case),
-        volumes=volumes_view(case),
-        scores=score_cards(case),
-        kinetics=kinetics_view(case),
-        interaction=interaction_view(case),
-        features=features_view(case),
-        parameters=parameters_view(case),
-        provenance=provenance_view(case),
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            research_use=case["research_use"],
+            simulated=is_simulated(case["exam"]),
+            identity=case.get("identity"),
+            description=case["exam"]["description"],
+            warnings=group_warnings(case),
+            summary=summary_view(case),
+            hero=slices[1],
+            exam=exam_view(case, planes_of(pictures.geometry, pictures.slice_axis)[0].name),
+            legend=habitat_legend(names),
+            slices=slices,
+            maps=map_pictures(pictures),
+            curves=curve_picture(case["curves"], case["exam"]["phases"], names),
+            curve_table=curves_view(case),
+            volumes=volumes_view(case),
+            scores=score_cards(case),
+            kinetics=kinetics_view(case),
+            interaction=interaction_view(case),
+            features=features_view(case),
+            parameters=parameters_view(case),
+            provenance=provenance_view(case),
+        )
     )
 
 
-def _template():
+def environment():
+    """The templates of all reports: text is escaped, an unknown name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2")

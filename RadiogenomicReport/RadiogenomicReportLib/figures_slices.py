@@ -56,6 +56,13 @@ def slice_pictures(pictures: CasePictures, habitat_names: tuple[str, ...]) -> tu
         return (plain, *(_draw_habitats(pictures, view, i == 0, habitat_names) for i, view in enumerate(views)))
 
 
+def habitat_picture(pictures: CasePictures, habitat_names: tuple[str, ...]) -> Picture:
+    """Lesion, ring and habitats on the early image in the acquisition plane alone."""
+    view = lesion_views(pictures.geometry, pictures.lesion, pictures.ring, pictures.slice_axis)[0]
+    with report_style():
+        return _draw_habitats(pictures, view, True, habitat_names)
+
+
 def map_pictures(pictures: CasePictures) -> tuple[Picture, ...]:
     """PE peak, SER, wash-in and wash-out rate over lesion and ring on the acquisition plane's slice."""
     view = lesion_views(pictures.geometry, pictures.lesion, pictures.ring, pictures.slice_axis)[0]

@@ -158,7 +158,8 @@ class _Blocks:
         }.get(element.tag)  # fmt: skip
         if found is not None:
             return found(element)
-        if "figures" in element.classes:
+        pictures_only = bool(element.elements) and all(child.tag == "figure" for child in element.elements)
+        if "figures" in element.classes or ("two" in element.classes and pictures_only):
             return self._figures(element)
         if "bar" in element.classes:
             return [self._bar(element)]
@@ -260,7 +261,8 @@ class _Blocks:
     def _figure(self, element: Element, width: float | None = None) -> list:
         image = next(element.all("img"))
         natural = float(image.attributes["width"]) * 0.75  # CSS pixels to points
-        width = width or min(natural, self.width * (0.6 if "chart" in element.classes else 0.34))
+        share = 1.0 if "wide" in element.classes else (0.6 if "chart" in element.classes else 0.34)
+        width = width or min(natural, self.width * share)
         caption = [self.paragraph(c, "figure") for c in element.all("figcaption")]
         picture = self._image(image, width)
         picture.keepWithNext = 1
@@ -269,7 +271,7 @@ class _Blocks:
     def _figures(self, element: Element) -> list:
         """Pictures side by side."""
         figures = [e for e in element.elements if e.tag == "figure"]
-        per_row = _FIGURES_PER_ROW if len(figures) > 2 else 2
+        per_row = _FIGURES_PER_ROW if "figures" in element.classes and len(figures) > 2 else 2
         cell = self.width / per_row
         blocks = [
             [self._image(next(f.all("img")), cell - 8), *(self.paragraph(c, "figure") for c in f.all("figcaption"))]

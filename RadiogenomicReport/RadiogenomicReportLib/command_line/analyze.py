@@ -164,6 +164,10 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
         "--neighbourhood", choices=NEIGHBOURHOODS, default=standard.neighbourhood, help="of the MSI matrix"
     )
     method.add_argument(
+        "--bpe", action=argparse.BooleanOptionalAction, default=False,
+        help="measure the background parenchymal enhancement as well (default: no; takes some seconds)",
+    )  # fmt: skip
+    method.add_argument(
         "--preset", default="mr_default", metavar="NAME", help="radiomics preset, shipped or a .json file"
     )
     method.add_argument("--engine", choices=ENGINES, default=ENGINES[0], help="radiomics engine")
@@ -216,6 +220,7 @@ def case_request(args: argparse.Namespace) -> CaseRequest:
         imaging=with_settings_file(_imaging_parameters(args), args.settings),
         overwrite=args.overwrite,
         show_identity=args.show_identity,
+        background=args.bpe,
         dicom=args.dicom,
         dicom_maps=args.dicom_maps,
     )
