@@ -187,8 +187,9 @@ def test_lines_of_a_region_join_each_neighboring_pair_once():
     zyx = np.argwhere(layout.mask)
     for direction, lines in zip(DIRECTIONS, layout.lines, strict=True):
         ordered = zyx[lines.order]
-        linked = np.ones(len(ordered) - 1, bool)
-        linked[lines.breaks] = False
+        assert np.array_equal(lines.order[lines.place], np.arange(layout.n_voxels))
+        linked = lines.linked
+        assert lines.n_unlinked == np.count_nonzero(~linked)
         pairs = {(tuple(a), tuple(b)) for a, b in zip(ordered[:-1][linked], ordered[1:][linked], strict=True)}
         inside = {tuple(v) for v in zyx}
         expected = {(v, tuple(np.add(v, direction))) for v in inside if tuple(np.add(v, direction)) in inside}

@@ -8,19 +8,19 @@ import numpy as np
 
 from SubregionHabitatLib.geometry import Geometry
 
-from .equal_neighbors import equal_neighbors
 from .first_order import first_order_features
 from .glcm import glcm_features
 from .gldm import gldm_features
 from .glrlm import glrlm_features
 from .glszm import glszm_features
 from .gray_levels import discretise
+from .line_counts import line_counts
 from .ngtdm import ngtdm_features
 from .region_layout import RegionLayout, region_layout
 from .shape import shape_features
 
 # Raised with every change that moves a value; part of the provenance of every result.
-VERSION = "1.0 (PyRadiomics 3.0.1 conventions)"
+VERSION = "1.1 (PyRadiomics 3.0.1 conventions)"
 # Layouts kept: the regions of one case, on two working grids.
 _KEPT_LAYOUTS = 16
 
@@ -78,13 +78,13 @@ def region_features(
     """First-order and texture features of one image in one region; names "original_<family>_<name>"."""
     intensities = layout.values(image)
     levels = discretise(intensities, bin_width, bin_count)
-    equal = equal_neighbors(layout, levels)
+    counts = line_counts(layout, levels)
     families = {
         "firstorder": first_order_features(intensities, levels, voxel_volume_mm3, voxel_array_shift),
-        "glcm": glcm_features(layout, levels),
-        "glrlm": glrlm_features(layout, levels),
-        "glszm": glszm_features(layout, levels, equal),
-        "gldm": gldm_features(layout, levels, equal),
+        "glcm": glcm_features(layout, levels, counts),
+        "glrlm": glrlm_features(layout, levels, counts),
+        "glszm": glszm_features(layout, levels, counts.equal),
+        "gldm": gldm_features(levels, counts.equal),
         "ngtdm": ngtdm_features(layout, levels),
     }
     return {

@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 
 from .gray_levels import GrayLevels
+from .line_counts import LineCounts
 from .region_layout import DIRECTIONS, RegionLayout
 
 EPS = np.spacing(1)
@@ -21,20 +22,11 @@ _MANY_LEVELS = 12
 _NOISE = 1e-8
 
 
-def cooccurrence(layout: RegionLayout, levels: GrayLevels) -> np.ndarray:
+def cooccurrence(layout: RegionLayout, levels: GrayLevels, counts: LineCounts) -> np.ndarray:
     """Symmetrical probabilities (m, m, directions) of neighboring levels at distance 1; empty directions left out."""
-    m = levels.n_levels
-    found = []
-    for lines in layout.lines:
-        if lines.has_pairs:
-            along = levels.index.take(lines.order)
-            pair = along[:-1].astype(np.intp) * m + along[1:]
-            pair[lines.breaks] = m * m
-            counts = np.bincount(pair, minlength=m * m + 1)[: m * m].reshape(m, m)
-            found.append(counts + counts.T)
-    if not found:
-        return np.zeros((m, m, 0))
-    joint = _like_reference(np.stack(found, axis=2), layout, levels)
+    if not counts.pairs:
+        return np.zeros((levels.n_levels, levels.n_levels, 0))
+    joint = _like_reference(np.stack([pairs + pairs.T for pairs in counts.pairs], axis=2), layout, levels)
     joint /= joint.sum((0, 1))
     return joint
 
@@ -53,13 +45,14 @@ def _like_reference(counts: np.ndarray, layout: RegionLayout, levels: GrayLevels
     return laid_out.transpose(np.argsort(order))
 
 
-def glcm_features(layout: RegionLayout, levels: GrayLevels) -> dict[str, float]:
+def glcm_features(layout: RegionLayout, levels: GrayLevels, counts: LineCounts) -> dict[str, float]:
     """Each feature of each direction's matrix, averaged over the directions; NaN without neighboring voxels."""
-    p = cooccurrence(layout, levels)
+    p = cooccurrence(layout, levels, counts)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore", RuntimeWarning)
         found = {**_joint_features(p, levels), **_marginal_features(p, levels), **_information_features(p)}
-        return {name: float(np.nanmean(value)) for name, value in found.items()} | {"MCC": _mcc(p)}
+        means = np.nanmean(list(found.values()), axis=1)
+        return dict(zip(found, means.tolist(), strict=True)) | {"MCC": _mcc(p)}
 
 
 def _joint_features(p: np.ndarray, levels: GrayLevels) -> dict[str, np.ndarray]:
@@ -83,7 +76,7 @@ def _joint_features(p: np.ndarray, levels: GrayLevels) -> dict[str, np.ndarray]:
         "Correlation": correlation,
         "JointAverage": ux,
         "JointEnergy": (p**2).sum((0, 1)),
-        "MaximumProbability": p.max((0, 1)) if p.shape[2] else np.array([np.nan]),
+        "MaximumProbability": p.max((0, 1)),
         "SumSquares": (p * (i - ux) ** 2).sum((0, 1)),
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .equal_neighbors import EqualNeighbors
 from .gray_levels import GrayLevels
-from .region_layout import RegionLayout
 from .size_statistics import size_statistics, table_of
 
 _NAMES = {
@@ -25,7 +24,7 @@ _NAMES = {
 }
 
 
-def gldm_features(layout: RegionLayout, levels: GrayLevels, equal: EqualNeighbors) -> dict[str, float]:
+def gldm_features(levels: GrayLevels, equal: EqualNeighbors) -> dict[str, float]:
     """A voxel's dependence is 1 plus the number of its 26 neighbors in the region that share its level."""
     counts, sizes = table_of(levels.index, equal.n_equal + 1, levels.n_levels)
     numbers = size_statistics(counts, levels.values, sizes)

@@ -20,14 +20,20 @@ DIRECTIONS = (
 class Lines:
     """The region's voxels strung along one direction.
 
-    order: positions (intp) of the voxels, line by line and along each line; breaks: the places k where order[k] and
-    order[k + 1] are not neighbors; has_pairs: some voxels are neighbors; has_line: some line holds two voxels or more.
+    order: positions (n,) intp of the voxels, line by line and along each line; place: where in that each voxel is, so
+    that order[place] counts from 0 to n - 1; linked: order[k] and order[k + 1] are neighbors, (n - 1,) bool;
+    n_unlinked: how many are not; has_line: some line holds two voxels or more.
     """
 
     order: np.ndarray
-    breaks: np.ndarray
-    has_pairs: bool
+    place: np.ndarray
+    linked: np.ndarray
+    n_unlinked: int
     has_line: bool
+
+    @property
+    def has_pairs(self) -> bool:
+        return self.n_unlinked < len(self.linked)
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,9 @@ def _lines(zyx: np.ndarray, shape: tuple[int, int, int], direction: tuple[int, i
             line = line * (shape[other] + 2 * reach) + zyx[:, other] - direction[other] * along + reach
     key = line * (reach + 1) + along
     order = np.argsort(key, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
     key, line = key[order], line[order]
     linked = key[1:] == key[:-1] + 1
-    return Lines(order, np.flatnonzero(~linked), bool(linked.any()), bool((line[1:] == line[:-1]).any()))
+    n_unlinked = len(linked) - int(np.count_nonzero(linked))
+    return Lines(order, place, linked, n_unlinked, bool((line[1:] == line[:-1]).any()))

@@ -9,38 +9,42 @@ EPS = np.spacing(1)
 _WIDE = 64
 
 
-def size_statistics(counts: np.ndarray, grey: np.ndarray, sizes: np.ndarray) -> dict[str, float]:
-    """The fifteen numbers of a level by size table ``counts`` (m levels, sizes).
+def size_statistics(counts: np.ndarray, grey: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
+    """The fifteen numbers of each level by size table in ``counts`` (..., m levels, s sizes), (...) each.
 
     Keys are neutral: emphasis of small and large sizes and of low and high levels and their four products,
     non-uniformities, variances and entropy.
     """
     i, j = grey.astype(np.float64), sizes.astype(np.float64)
-    n = counts.sum()
-    by_level, by_size = counts.sum(1), counts.sum(0)
-    share = counts / n
     i2, j2 = i**2, j**2
+    by_level, by_size = counts.sum(-1), counts.sum(-2)
+    n = by_level.sum(-1)
+    share = counts / n[..., None, None]
+    of_levels, of_sizes = np.stack([1 / i2, i2]), np.stack([1 / j2, j2], axis=1)
+    emphasis = of_levels @ counts @ of_sizes / n[..., None, None]
+    low_high, small_large = by_level @ of_levels.T / n[..., None], by_size @ of_sizes / n[..., None]
+    level_squares, size_squares = (by_level**2).sum(-1), (by_size**2).sum(-1)
     return {
-        "small": (by_size / j2).sum() / n,
-        "large": (by_size * j2).sum() / n,
-        "low": (by_level / i2).sum() / n,
-        "high": (by_level * i2).sum() / n,
-        "small_low": (counts / (i2[:, None] * j2)).sum() / n,
-        "small_high": (counts * i2[:, None] / j2).sum() / n,
-        "large_low": (counts * j2 / i2[:, None]).sum() / n,
-        "large_high": (counts * (j2 * i2[:, None])).sum() / n,
-        "level_nonuniformity": (by_level**2).sum() / n,
-        "level_nonuniformity_normalized": (by_level**2).sum() / n**2,
-        "size_nonuniformity": (by_size**2).sum() / n,
-        "size_nonuniformity_normalized": (by_size**2).sum() / n**2,
-        "level_variance": _variance(by_level / n, i),
-        "size_variance": _variance(by_size / n, j),
-        "entropy": -(share * np.log2(share + EPS)).sum(),
+        "small": small_large[..., 0],
+        "large": small_large[..., 1],
+        "low": low_high[..., 0],
+        "high": low_high[..., 1],
+        "small_low": emphasis[..., 0, 0],
+        "small_high": emphasis[..., 1, 0],
+        "large_low": emphasis[..., 0, 1],
+        "large_high": emphasis[..., 1, 1],
+        "level_nonuniformity": level_squares / n,
+        "level_nonuniformity_normalized": level_squares / n**2,
+        "size_nonuniformity": size_squares / n,
+        "size_nonuniformity_normalized": size_squares / n**2,
+        "level_variance": _variance(by_level / n[..., None], i),
+        "size_variance": _variance(by_size / n[..., None], j),
+        "entropy": -(share * np.log2(share + EPS)).sum((-2, -1)),
     }
 
 
-def _variance(share: np.ndarray, value: np.ndarray) -> float:
-    return (share * (value - (share * value).sum()) ** 2).sum()
+def _variance(share: np.ndarray, value: np.ndarray) -> np.ndarray:
+    return (share * (value - (share * value).sum(-1, keepdims=True)) ** 2).sum(-1)
 
 
 def table_of(levels: np.ndarray, sizes: np.ndarray, n_levels: int) -> tuple[np.ndarray, np.ndarray]:
