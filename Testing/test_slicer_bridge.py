@@ -501,7 +501,7 @@ def test_the_dialogs_cancel_button_stops_the_work():
     assert (dialog.value, dialog.labelText) == (25, "maps")
     progress.step(1.0, "done")
     assert dialog.value == 99
-    dialog.wasCanceled = True
+    dialog.cancel()
     with pytest.raises(Cancelled):
         progress.step(0.5, "habitats")
 

@@ -23,7 +23,7 @@ import vtk
 from slicer.parameterNodeWrapper import Choice, Default, FloatRange, RangeBounds, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
-from SlicerHost import ui_loader, widgets
+from SlicerHost import mrml_widgets, ui_loader, widgets
 
 
 class Plane(enum.Enum):
@@ -216,7 +216,7 @@ class Gui:
 
 
 def selector(scene):
-    widget = widgets.qMRMLNodeComboBox()
+    widget = mrml_widgets.qMRMLNodeComboBox()
     widget.setMRMLScene(scene)
     return widget
 

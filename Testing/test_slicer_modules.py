@@ -122,7 +122,7 @@ def test_every_parameter_has_a_widget_or_is_connected_by_hand(scene, name):
         "SubregionHabitat": {"phaseVolumes", *(f"{role}{part}" for role in roles for part in SEGMENT_PARAMETERS)}
     }
     widget = host.open_module(name)
-    from SlicerHost.widgets import QWidget
+    from PySide6.QtWidgets import QWidget
 
     panel = widget.parent.findChildren(QWidget)
     bound = {w.property("SlicerParameterName") for w in panel} - {None}

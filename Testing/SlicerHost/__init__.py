@@ -2,7 +2,8 @@
 
 ``slicer-core`` is Slicer's own MRML: scene, nodes, module logics and ``slicer.util``. It has no application,
 no Qt and no scripted-module framework. This package supplies small stand-ins for those, true to Slicer in the
-points that scripted modules rely on, so that the real module files load and run on a real scene::
+points that scripted modules rely on, so that the real module files load and run on a real scene. Widgets are those of
+PySide6 without a screen: a test clicks them and takes pictures of them::
 
     from SlicerHost import host
     scene = host.start()

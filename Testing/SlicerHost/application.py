@@ -7,7 +7,10 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from . import ui_loader, widgets
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from . import mrml_widgets, ui_loader, widgets
+from .pythonqt import adopt
 
 
 class Settings:
@@ -56,6 +59,7 @@ class Application:
         self._modules = ModuleManager()
         self._startup: list = []
         self._temporary = tempfile.TemporaryDirectory(prefix="slicer-host-")
+        self._layout_manager = None
         self.cursor_depth = 0
 
     @property
@@ -72,10 +76,10 @@ class Application:
         return self._modules
 
     def layoutManager(self):
-        return None
+        return self._layout_manager
 
     def processEvents(self) -> None:
-        pass
+        widgets.application().processEvents()
 
     def topLevelWidgets(self) -> list:
         return []
@@ -137,18 +141,20 @@ class ScriptedModule:
         return self._widget
 
 
-class ModuleWidget(widgets.qMRMLWidget):
+class ModuleWidget(mrml_widgets.qMRMLWidget):
     """The panel that holds a module's widget; ``isEntered`` while the module is the shown one."""
-
-    _properties = {"isEntered": False}
 
     def __init__(self, python_widget=None) -> None:
         super().__init__()
-        self.__dict__["_python"] = python_widget
+        self._python, self._entered = python_widget, False
         widgets.QVBoxLayout(self)
 
     def self(self):
         return self._python
+
+    isEntered = QtCore.Property(
+        bool, lambda self: self._entered, lambda self, value: self.__dict__.__setitem__("_entered", value)
+    )
 
 
 class QFile:
@@ -174,18 +180,21 @@ class QIcon:
         self.path = path
 
 
-class QColor:
-    def __init__(self, name: str = "#ff000000") -> None:
-        self._name = name
+class QTimer(adopt(QtCore.QTimer)):
+    """Qt's timer; ``singleShot(0, slot)`` runs at once, so that tests need no event loop for it."""
 
-    def name(self, _format=0) -> str:
-        return self._name
-
-
-class QTimer:
     @staticmethod
-    def singleShot(_milliseconds: int, slot) -> None:
-        widgets.call_slot(slot, ())
+    def singleShot(milliseconds: int, slot) -> None:
+        if milliseconds <= 0:
+            widgets.call_slot(slot, ())
+        else:
+            QtCore.QTimer.singleShot(milliseconds, lambda: widgets.call_slot(slot, ()))
+
+
+QColor = QtGui.QColor
+QSize, QObject = QtCore.QSize, QtCore.QObject
+QTableWidgetItem, QListWidgetItem = QtWidgets.QTableWidgetItem, QtWidgets.QListWidgetItem
+QHeaderView, QAbstractItemView, QSizePolicy = QtWidgets.QHeaderView, QtWidgets.QAbstractItemView, QtWidgets.QSizePolicy
 
 
 class QUrl:
@@ -206,5 +215,16 @@ class QDesktopServices:
         return True
 
 
-class Qt:
-    WaitCursor, Unchecked, Checked, WindowModal = 3, 0, 2, 1
+class _QtNames(type):
+    """Enum values by their short names, as PythonQt has them: ``Qt.Checked`` for ``Qt.CheckState.Checked``."""
+
+    def __getattr__(cls, name):
+        for group in vars(QtCore.Qt).values():
+            members = getattr(group, "__members__", {})
+            if name in members:
+                return members[name]
+        raise AttributeError(f"Qt has no {name!r}")
+
+
+class Qt(metaclass=_QtNames):
+    pass

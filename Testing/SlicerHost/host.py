@@ -53,10 +53,10 @@ def start(slicer_source: str | None = None):
 
 
 def _install_qt(slicer) -> None:
-    from . import application, widgets
+    from . import application, mrml_widgets, segment_editor, widgets
 
     qt, ctk = types.ModuleType("qt"), types.ModuleType("ctk")
-    for source in (widgets, application):
+    for source in (widgets, mrml_widgets, segment_editor, application):
         for name, value in vars(source).items():
             if name.startswith("Q"):
                 setattr(qt, name, value)
@@ -71,7 +71,7 @@ def _install_qt(slicer) -> None:
 
 
 def _start_scene(slicer) -> None:
-    from . import application
+    from . import application, views
 
     application_logic = slicer.vtkSlicerApplicationLogic()
     scene = slicer.vtkMRMLScene()
@@ -88,6 +88,7 @@ def _start_scene(slicer) -> None:
         module = application.CoreModule(logic)
         setattr(slicer.modules, name, module)
         slicer.app.moduleManager().modules[module_name] = module
+    slicer.app._layout_manager = views.LayoutManager(application_logic)
 
 
 def _quietly(call, *arguments):
@@ -148,7 +149,7 @@ def open_module(name: str):
     if parent.widgetRepresentation() is None:
         panel = application.ModuleWidget()
         widget = getattr(module, f"{name}Widget")(panel)
-        panel.__dict__["_python"] = widget
+        panel._python = widget
         parent._widget = panel
         setattr(slicer.modules, f"{name}Widget", widget)
         widget.setup()

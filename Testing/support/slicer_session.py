@@ -1,4 +1,4 @@
-"""A running session of the headless Slicer host for tests; tests skip where slicer-core is not installed."""
+"""A running session of the headless Slicer host for tests; tests skip where slicer-core or PySide6 is not installed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ SOURCE_VARIABLE = "IITH_SLICER_HOST_SOURCE"
 def session():
     """The host module with its session started; skips without slicer-core."""
     pytest.importorskip("slicer", reason="slicer-core is not installed")
+    pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed", exc_type=ImportError)
     from SlicerHost import host
 
     host.start(os.environ.get(SOURCE_VARIABLE))
