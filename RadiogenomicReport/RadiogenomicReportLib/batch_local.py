@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from typing import Protocol
 
-from .batch_task import BatchTask, TaskOutcome, failed, run_task
+from .batch_task import TaskOutcome, failed, run_task
 
 # A process that is ended from outside (most often because memory ran short) is tried once more.
 ATTEMPTS = 2
@@ -28,9 +29,15 @@ _ONE_THREAD = (
 )
 
 
+class NamedTask(Protocol):
+    """One exam's work; it must be possible to pickle it."""
+
+    name: str
+
+
 @dataclass(frozen=True)
 class _Running:
-    task: BatchTask
+    task: NamedTask
     process: multiprocessing.Process
     answer: Connection
 
@@ -41,9 +48,15 @@ def default_jobs() -> int:
     return min(cores, MOST_JOBS)
 
 
-def run_local(tasks: Sequence[BatchTask], jobs: int, report: Callable[[TaskOutcome], None]) -> None:
+def run_local(
+    tasks: Sequence[NamedTask],
+    jobs: int,
+    report: Callable[[TaskOutcome], None],
+    work: Callable[[NamedTask], TaskOutcome] = run_task,
+) -> None:
     """Run tasks in at most ``jobs`` processes at a time; ``report`` gets each outcome as it comes.
 
+    work: a function of a module, which a new process can import; it returns the outcome of one task and does not raise.
     A process that dies takes its exam with it and nothing else. Processes are ended when this function is left by an
     exception (Ctrl-C), and end by themselves when this process is killed. Not for use inside Slicer.
     """
@@ -53,7 +66,7 @@ def run_local(tasks: Sequence[BatchTask], jobs: int, report: Callable[[TaskOutco
         while waiting or running:
             while waiting and len(running) < jobs:
                 task, attempt = waiting.popleft()
-                started = _start(task)
+                started = _start(task, work)
                 running[started.answer] = started, attempt
             for answer in wait(list(running)):
                 ended, attempt = running.pop(answer)
@@ -68,11 +81,11 @@ def run_local(tasks: Sequence[BatchTask], jobs: int, report: Callable[[TaskOutco
         _stop([started for started, _ in running.values()])
 
 
-def _start(task: BatchTask) -> _Running:
+def _start(task: NamedTask, work: Callable[[NamedTask], TaskOutcome]) -> _Running:
     # A forked process would inherit ITK's and BLAS' threads in whatever state they are.
     context = multiprocessing.get_context("spawn")
     answer, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(task, sender), name=f"iith {task.name}")
+    process = context.Process(target=_work, args=(work, task, sender), name=f"iith {task.name}")
     with _one_thread_each():
         process.start()
     # Only the process may hold this end, so that its death ends the connection.
@@ -124,11 +137,11 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _work(task: BatchTask, sender: Connection) -> None:
+def _work(work: Callable[[NamedTask], TaskOutcome], task: NamedTask, sender: Connection) -> None:
     """In the new process. Ctrl-C reaches the whole group: the parent hears it and ends its processes in order."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sender.send(run_task(task))
+    sender.send(work(task))
     sender.close()
 
 

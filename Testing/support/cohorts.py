@@ -13,9 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
+from SubregionHabitatLib.volume_io import write_volume
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = ("SubregionHabitat", "IITHModule", "RadiogenomicReport")
+PROGRAM = (sys.executable, "-m", "RadiogenomicReportLib.command_line.main")
 PHASES = (0, 2, 4)
+PARAMETERS = SimulationParameters(
+    seed=3, shape=(24, 56, 56), spacing_mm=(2.4, 2.4, 5.0), lesion_radii_mm=(11.0, 11.5, 12.0)
+)
 
 
 def write_cohort(folder: Path, n: int, rows: list[dict] | None = None) -> Path:
@@ -23,13 +30,7 @@ def write_cohort(folder: Path, n: int, rows: list[dict] | None = None) -> Path:
 
     rows: further cells of each row.
     """
-    from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
-    from SubregionHabitatLib.volume_io import write_volume
-
-    parameters = SimulationParameters(
-        seed=3, shape=(24, 56, 56), spacing_mm=(2.4, 2.4, 5.0), lesion_radii_mm=(11.0, 11.5, 12.0)
-    )
-    simulated = simulate_exam(parameters)
+    simulated = simulate_exam(PARAMETERS)
     exam = simulated.exam
     folder.mkdir(parents=True, exist_ok=True)
     write_volume(folder / "voi.nrrd", simulated.voi, exam.geometry)
@@ -83,15 +84,20 @@ def read_rows(path: Path) -> list[dict]:
 
 def command(cohort: Path, out: Path, *options: str, jobs: int = 2) -> list[str]:
     return [
-        *(sys.executable, "-m", "RadiogenomicReportLib.command_line.main", "batch", str(cohort), "--out", str(out)),
+        *(*PROGRAM, "batch", str(cohort), "--out", str(out)),
         *("--jobs", str(jobs), "--preset", str(cohort.parent / "coarse.json"), *options),
     ]
 
 
 def start(cohort: Path, out: Path, *options: str, jobs: int = 2) -> subprocess.Popen:
-    """The command in a process group of its own."""
+    """``iith batch`` in a process group of its own."""
+    return start_command(*command(cohort, out, *options, jobs=jobs)[len(PROGRAM) :])
+
+
+def start_command(*arguments: str) -> subprocess.Popen:
+    """``iith`` with these arguments in a process group of its own."""
     return subprocess.Popen(
-        command(cohort, out, *options, jobs=jobs),
+        [*PROGRAM, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(str(REPOSITORY / m) for m in MODULES)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

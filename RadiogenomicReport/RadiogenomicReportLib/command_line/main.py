@@ -12,12 +12,26 @@ import traceback
 from SubregionHabitatLib import __version__
 from SubregionHabitatLib.errors import Cancelled, CaseRefused, InputError
 
-from . import analyze, batch, features, habitats, models, report, score, simulate, simulate_cohort, survival, train
+from . import (
+    agreement,
+    analyze,
+    batch,
+    features,
+    habitats,
+    models,
+    report,
+    score,
+    simulate,
+    simulate_cohort,
+    survival,
+    train,
+)
 
 COMMANDS = {
     "analyze": analyze,
     "batch": batch,
     "features": features,
+    "agreement": agreement,
     "habitats": habitats,
     "report": report,
     "score": score,
