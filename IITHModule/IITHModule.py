@@ -188,10 +188,11 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         :param clinical: standard name (hr, her2, age_years) -> value
         :param modelNames: model ids or paths, None for all shipped ones
         """
+        from IITHModuleLib.any_model import open_model, score_all
         from IITHModuleLib.case_values import user_value
+        from IITHModuleLib.derived_rows import with_derived_rows
         from IITHModuleLib.measured_values import case_values
-        from IITHModuleLib.model_file import load_model, shipped_models
-        from IITHModuleLib.scoring import score_models
+        from IITHModuleLib.model_file import shipped_models
         from SubregionHabitat import SubregionHabitatLogic
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.progress import Part, Silent
@@ -199,13 +200,14 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         progress = progress or Silent()
         featureEngine = self._engine(engine) if preset is not None else None
         # what can be wrong without measuring is found first
-        models = [load_model(name) for name in (shipped_models() if modelNames is None else modelNames)]
+        models = [open_model(name) for name in (shipped_models() if modelNames is None else modelNames)]
         values = {name: user_value(name, value) for name, value in (clinical or {}).items()}
         exam, imaging = SubregionHabitatLogic().repeat(segmentation, Part(progress, 0.0, 0.2))
         features = None
         if featureEngine is not None:
             features = self._features(imaging, preset, featureEngine, Part(progress, 0.2, 0.95))
-        scores = score_models(models, case_values(exam, imaging, values))
+            features = with_derived_rows(features, imaging)
+        scores = score_all(models, case_values(exam, imaging, values), features or with_derived_rows(None, imaging))
         results = mrml_bridge.ExamResults.of(segmentation)
         return self._show(results, features, scores, clinical or {}, models)
 

@@ -174,8 +174,9 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         """
         import json
 
+        from IITHModuleLib.any_model import score_all
+        from IITHModuleLib.derived_rows import with_derived_rows
         from IITHModuleLib.measured_values import case_values
-        from IITHModuleLib.scoring import score_models
         from RadiogenomicReportLib.case_file import build_case
         from RadiogenomicReportLib.case_report import CasePictures, case_report_html
         from RadiogenomicReportLib.stage_clock import StageClock
@@ -194,7 +195,7 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         with clock.stage("scores"):
             clinical, models = self._scoring(results)
             values = case_values(exam, imaging, clinical)
-            scores = score_models(models, values)
+            scores = score_all(models, values, features or with_derived_rows(None, imaging))
         progress.step(0.5, "report")
         with clock.stage("report"):
             case = build_case(exam, imaging, features, values, scores, clock)
@@ -256,8 +257,8 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         """Clinical values and models of the last scoring in the scene; none where nothing was scored."""
         import json
 
+        from IITHModuleLib.any_model import open_model
         from IITHModuleLib.case_values import user_value
-        from IITHModuleLib.model_file import load_model
         from SubregionHabitatLib.errors import InputError
 
         text = results.find("inputs.scores")
@@ -271,7 +272,7 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
             raise InputError(
                 "The scoring settings in the scene are damaged; run the IITH Features and Scores module again."
             ) from None
-        return clinical, [load_model(str(name)) for name in names]
+        return clinical, [open_model(str(name)) for name in names]
 
     @staticmethod
     def _notes(features, models):

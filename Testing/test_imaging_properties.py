@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from IITHModuleLib.any_model import open_model, score_all
+from IITHModuleLib.derived_rows import with_derived_rows
 from IITHModuleLib.measured_values import case_values
-from IITHModuleLib.model_file import load_model, shipped_models
-from IITHModuleLib.scoring import score_models
+from IITHModuleLib.model_file import shipped_models
 from SubregionHabitatLib.analysis import analyze_imaging
 from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.geometry import Geometry
@@ -146,7 +147,8 @@ def test_finite_input_gives_a_result_or_one_clear_sentence(kind, seed, n_phases,
     assert set(np.unique(result.habitats.labels)) <= {0, 1, 2, 3}
     assert np.array_equal(result.habitats.labels > 0, result.lesion.mask)
     assert np.isfinite([result.lesion.volume_cc, result.lesion.longest_diameter_mm, result.ring.volume_cc]).all()
-    for score in score_models([load_model(m) for m in shipped_models()], case_values(exam, result, {})):
+    models = [open_model(m) for m in shipped_models()]
+    for score in score_all(models, case_values(exam, result, {}), with_derived_rows(None, result)):
         assert (score.value is None) == (score.refusal is not None)
         assert score.value is None or np.isfinite(score.value)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from IITHModuleLib.model_file import load_model
+from IITHModuleLib.model_file import load_model, shipped_models
 from IITHModuleLib.resources import resource_path
 from IITHModuleLib.training import run as training_run
 from RadiogenomicReportLib.command_line.main import main
@@ -336,6 +336,8 @@ def test_models_fit_one_screen_and_one_json(capsys):
     for word in ("pcr-ispy2-v1", "rfs-duke-v1", "n=982, events 316", "no proven gain", "non-commercial"):
         assert word in text
     listed = json.loads(run(capsys, "models", "--json")[1])
-    assert [m["id"] for m in listed] == ["pcr-ispy2-v1", "rfs-duke-v1"]
-    assert listed[0]["forms"][0]["performance"]["external"][0]["name"] == "I-SPY 1"
-    assert listed[1]["licence"]["non_commercial"] is True
+    by_id = {m["id"]: m for m in listed}
+    assert list(by_id) == shipped_models()
+    assert by_id["pcr-ispy2-v1"]["forms"][0]["performance"]["external"][0]["name"] == "I-SPY 1"
+    assert by_id["rfs-duke-v1"]["licence"]["non_commercial"] is True
+    assert by_id["iith-duke-v1"]["simulated"] is False

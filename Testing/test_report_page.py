@@ -30,10 +30,12 @@ SECTIONS = (
 )  # fmt: skip
 NASTY = "<script>alert('1')</script>\"><img src=x onerror=alert(2)> {{ 7*7 }} $\\frac{ &amp; \u2028 end"
 
+PREDICTIVE = ["pcr-ispy2-v1", "rfs-duke-v1"]
+
 
 @pytest.fixture(scope="module")
 def made(simulated, simulated_imaging):
-    return report_case(simulated.exam, simulated_imaging)
+    return report_case(simulated.exam, simulated_imaging, models=PREDICTIVE)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def page(html):
 
 @pytest.fixture(scope="module")
 def refused(simulated, simulated_imaging):
-    case, pictures = report_case(simulated.exam, simulated_imaging, clinical={})
+    case, pictures = report_case(simulated.exam, simulated_imaging, clinical={}, models=PREDICTIVE)
     return case, Page(case_report_html(case, pictures))
 
 

@@ -8,6 +8,7 @@ from .model_file import Model
 from .scoring import Score, performance_summary
 
 WIDTH = 110
+MAX_INPUTS = 12
 
 
 def score_text(score: Score) -> str:
@@ -16,9 +17,9 @@ def score_text(score: Score) -> str:
     if score.refusal:
         return "\n".join(lines + _wrap(f"REFUSED: {score.refusal}", "  "))
     for warning in score.warnings:
-        lines += _wrap(f"OUTSIDE RANGE: {warning}", "  ")
-    low, high = score.ci95
-    lines += _wrap(f"{score.unit}: {score.value:.3g} (95 % interval {low:.3g} to {high:.3g})", "  ")
+        lines += _wrap(f"{'NOTE' if score.in_range else 'OUTSIDE RANGE'}: {warning}", "  ")
+    interval = "" if score.ci95 is None else f" (95 % interval {score.ci95[0]:.3g} to {score.ci95[1]:.3g})"
+    lines += _wrap(f"{score.unit}: {score.value:.3g}{interval}", "  ")
     for s in score.survival:
         lines.append(
             f"  {score.outcome} at {s.years:g} years: {s.probability:.3f} (95 % interval {s.low:.3f} to {s.high:.3f})"
@@ -29,19 +30,26 @@ def score_text(score: Score) -> str:
     lines += _wrap(place, "  ")
     lines += _wrap(f"form: {score.form} ({score.form_reason})", "  ")
     lines.append(f"  {'input':<20}{'value':>12} {'unit':<7}{'adds':>8}  {'usual in training':<22}{'source'}")
-    for c in score.contributions:
+    shown = sorted(score.contributions, key=lambda c: -abs(c.contribution))[:MAX_INPUTS]
+    for c in score.contributions if len(score.contributions) <= MAX_INPUTS else shown:
         usual = f"{c.usual_low:.4g} to {c.usual_high:.4g}"
         flag = "" if c.in_range else "  <- outside"
         lines.append(
             f"  {c.name:<20}{c.value:>12.6g} {c.unit:<7}{c.contribution:>+8.3f}  {usual:<22}{(c.source + flag)[:34]}"
         )
+    if len(score.contributions) > MAX_INPUTS:
+        lines.append(f"  and {len(score.contributions) - MAX_INPUTS} inputs that weigh less")
     lines += ["  " + line for line in performance_lines(score.performance)]
     return "\n".join([*lines, *_wrap(f"licence: {score.licence}. {score.note}", "  ")])
 
 
 def performance_lines(summary: dict) -> list[str]:
     """The model's own discrimination, inside and outside, one line each."""
-    rows = [("training, cross-validated", summary["internal"])] + [(e["name"], e) for e in summary["external"]]
+    if summary["internal"] is None:
+        return _wrap(summary["verdict"], "", WIDTH - 4)
+    rows = [(summary.get("internal_name", "training, cross-validated"), summary["internal"])] + [
+        (e["name"], e) for e in summary["external"]
+    ]
     lines = []
     for name, row in rows:
         if "not_tested" in row:

@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from IITHModuleLib.any_model import open_model
 from IITHModuleLib.feature_engine import make_engine
-from IITHModuleLib.model_file import load_model, shipped_models
+from IITHModuleLib.model_file import shipped_models
 from IITHModuleLib.presets import load_preset
 from IITHModuleLib.training.table import file_digest
 from IITHModuleLib.untrusted_json import read_json
@@ -73,7 +74,7 @@ def task_parameters(request: CaseRequest, cache: dict | None = None) -> dict:
 
 
 def _method(engine: str, preset: str, models: tuple[str, ...] | None) -> dict:
-    loaded = [load_model(name) for name in (shipped_models() if models is None else models)]
+    loaded = [open_model(name) for name in (shipped_models() if models is None else models)]
     return {
         "engine_version": make_engine(engine).version(),
         "preset_digest": load_preset(preset).digest,

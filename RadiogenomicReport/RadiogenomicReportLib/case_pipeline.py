@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from IITHModuleLib.any_model import open_model, score_all
 from IITHModuleLib.case_values import user_value
+from IITHModuleLib.derived_rows import with_derived_rows
 from IITHModuleLib.feature_engine import ENGINES, make_engine
-from IITHModuleLib.features import FeatureRow, extract_features
-from IITHModuleLib.interaction_rows import interaction_rows
-from IITHModuleLib.kinetic_rows import kinetic_rows
+from IITHModuleLib.features import extract_features
 from IITHModuleLib.measured_values import case_values
-from IITHModuleLib.model_file import load_model, shipped_models
+from IITHModuleLib.model_file import shipped_models
 from IITHModuleLib.presets import load_preset
-from IITHModuleLib.scoring import Score, score_models
+from IITHModuleLib.scoring import Score
 from SubregionHabitatLib.analysis import DrawnRegions, ImagingParameters, ImagingResult, analyze_imaging
 from SubregionHabitatLib.errors import CaseRefused, InputError
 from SubregionHabitatLib.exam_files import read_exam
@@ -97,7 +97,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
     # Everything that can be found wrong without reading the exam is found first.
     preset = load_preset(request.preset)
     engine = make_engine(request.engine)
-    models = [load_model(m) for m in (request.models if request.models is not None else shipped_models())]
+    models = [open_model(m) for m in (request.models if request.models is not None else shipped_models())]
     clinical = {name: user_value(name, value) for name, value in request.clinical.items()}
     habitat_model = load_habitat_model(request.habitat_model) if request.habitat_model else None
     check_dicom_wanted(request.dicom)
@@ -132,10 +132,10 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
                 Part(progress, 0.25, 0.85),
                 n_jobs=request.n_jobs,
             )
-            features = replace(features, rows=features.rows + derived_rows(imaging))
+            features = with_derived_rows(features, imaging)
         with clock.stage("scores"):
             values = case_values(exam, imaging, clinical)
-            scores = score_models(models, values)
+            scores = score_all(models, values, features)
         progress.step(0.86, "writing maps and labels")
         with clock.stage("write"):
             write_images(folder, imaging)
@@ -168,14 +168,6 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
     asked = {m.id for m in models} if request.models is not None else set()
     return CaseOutcome(
         Path(request.out), case, tuple(s for s in scores if s.refusal is not None and s.model_id in asked)
-    )
-
-
-def derived_rows(imaging: ImagingResult) -> tuple[FeatureRow, ...]:
-    """What the feature table holds besides radiomics: the habitats' interaction and the lesion's kinetics."""
-    lesion = imaging.lesion
-    return interaction_rows(imaging.interaction) + kinetic_rows(
-        imaging.exam.signal, lesion.mask, imaging.exam.geometry.voxel_volume_mm3, lesion.enhancing_fraction_reason
     )
 
 

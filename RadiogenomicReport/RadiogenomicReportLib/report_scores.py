@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
-from IITHModuleLib.model_file import Model, load_model, shipped_models
+from IITHModuleLib.any_model import ScorableModel, open_model
+from IITHModuleLib.heterogeneity.index_model import KIND as INDEX_KIND
+from IITHModuleLib.heterogeneity.index_model import SIMULATED_NOTE
+from IITHModuleLib.model_file import shipped_models
 from IITHModuleLib.resources import resource_path
 from SubregionHabitatLib.errors import InputError
 
@@ -27,6 +31,9 @@ from .report_terms import INPUT_NAMES, input_definition, input_in_sentence, inpu
 from .report_warnings import needed_inputs
 
 _INPUT_KEY = re.compile(rf"\b({'|'.join(INPUT_NAMES)})\b")
+# An index may have a hundred inputs; the report shows those that weigh most in the case.
+MAX_INPUTS = 12
+_SCALES = {"logistic": "odds", "cox": "hazard", INDEX_KIND: "index"}
 _SOURCES = {
     "measured, lesion ftv": "measured (lesion by the FTV rule)",
     "measured, lesion drawn": "measured (lesion as drawn)",
@@ -38,18 +45,18 @@ def score_cards(case: dict) -> list[dict]:
     return [_card(score, _same_model(score)) for score in case["scores"]]
 
 
-def _same_model(score: dict) -> Model | None:
+def _same_model(score: dict) -> ScorableModel | None:
     """The shipped model that made the score; None where it is not here, or no longer the same file."""
     try:
         if score["model_id"] not in shipped_models():
             return None
-        model = load_model(resource_path("Models", score["model_id"]))
+        model = open_model(resource_path("Models", score["model_id"]))
     except InputError:
         return None
     return model if model.digest == score["model_digest"] else None
 
 
-def _card(score: dict, model: Model | None) -> dict:
+def _card(score: dict, model: ScorableModel | None) -> dict:
     card = {
         "id": score["model_id"],
         "version": score["model_version"],
@@ -66,14 +73,16 @@ def _card(score: dict, model: Model | None) -> dict:
         "limits": list(model.limits) if model else [],
         "model_here": model is not None,
         "result": headline_result(score),
+        "simulated": is_simulated_reference(score),
+        "verdict_label": "What it tells" if score["kind"] == INDEX_KIND else "What imaging adds",
     }
     if score["refusal"]:
         return {**card, "needs": [_need(m) for m in needed_inputs(score)], "refusal": score["refusal"]}
-    form = next((f for f in model.forms if f.name == score["form"]), None) if model else None
+    form = _form(score, model)
     return {
         **card,
         "outside": score["in_range"]["overall"] is False,
-        "outside_reasons": [_in_words(text) for text in score["warnings"]],
+        "outside_reasons": [_in_words(text) for text in score["warnings"] if text != SIMULATED_NOTE],
         "group": score["group"],
         "form": score["form"],
         "form_reason": _in_words(score["form_reason"]),
@@ -88,16 +97,57 @@ def _card(score: dict, model: Model | None) -> dict:
         "cuts": [_cut_text(cut, score["cut_scale"]) for cut in score["cuts"]],
         "distance_to_cut": _distance_text(score),
         "contributions": _contributions(score),
-        "scale": "odds" if score["kind"] == "logistic" else "hazard",
+        "range_check": _range_check(score),
+        "scale": _SCALES[score["kind"]],
+        "is_index": score["kind"] == INDEX_KIND,
+        "more_inputs": max(0, len(score["contributions"]) - MAX_INPUTS),
         "picture": _survival_picture(score, form),
         "wants_picture": score["kind"] == "cox",
     }
+
+
+def _form(score: dict, model: ScorableModel | None):
+    """What of the model made the score: its form, or the index itself."""
+    if model is None:
+        return None
+    if score["kind"] == INDEX_KIND:
+        return _IndexForm(tuple(float(q) for q in model.index.hi_quantiles))
+    return next((f for f in model.forms if f.name == score["form"]), None)
+
+
+@dataclass(frozen=True)
+class _IndexForm:
+    """What a strip needs of a heterogeneity index."""
+
+    score_quantiles: tuple[float, ...]
+
+
+def is_simulated_reference(score: dict) -> bool:
+    """Whether the model compares the case with simulated exams."""
+    return SIMULATED_NOTE in (*score["warnings"], score["performance"].get("verdict", ""))
+
+
+def _range_check(score: dict) -> str:
+    """The range check in words; it stands before the number."""
+    entries = score["contributions"]
+    inside = sum(bool(c["in_range"]) for c in entries)
+    text = f"Range check: {inside} of {len(entries)} inputs lie within the usual range of the training patients"
+    if is_number(score["distance_percentile"]):
+        text += f"; as a combination they are more unusual than {score['distance_percentile']:.0f}{NBSP}% of them"
+    missing = len(score["inputs_missing"]) if score["kind"] == INDEX_KIND else 0
+    if missing:
+        text += f"; {missing} missing, counted as average"
+    return text + "."
 
 
 def headline_result(score: dict) -> dict:
     """The one line of a score: label, value and interval."""
     if score["refusal"]:
         return {"label": "not scored", "value": None, "ci": None}
+    if score["kind"] == INDEX_KIND:
+        place = f"{ordinal(score['percentile_in_training'])} percentile of the "
+        place += "SIMULATED reference" if is_simulated_reference(score) else "training patients"
+        return {"label": f"{score['unit']}; {place}", "value": decimals(score["value"], 1), "ci": None}
     low, high = score["ci95"]
     if score["kind"] == "logistic":
         return {
@@ -115,6 +165,8 @@ def headline_result(score: dict) -> dict:
 def headline_performance(performance: dict) -> str:
     """Discrimination inside and outside in one line, with the patients it rests on."""
     internal, metric = performance["internal"], performance["metric"]
+    if internal is None:
+        return _in_words(performance.get("verdict", ""))
     parts = [f"{metric} {decimals(internal['value'], 2)} in training patients (n={whole(internal['n'])})"]
     tested = [e for e in performance["external"] if "not_tested" not in e]
     parts += [f"{decimals(e['value'], 2)} in {e['name']} (n={whole(e['n'])})" for e in tested]
@@ -124,7 +176,10 @@ def headline_performance(performance: dict) -> str:
 
 
 def _performance(performance: dict) -> dict:
-    rows = [{"name": "Training, cross-validated", **_measured(performance["internal"])}]
+    rows = []
+    if performance["internal"] is not None:
+        rows.append({"name": performance.get("internal_name", "Training, cross-validated")})
+        rows[0] |= _measured(performance["internal"])
     for external in performance["external"]:
         if "not_tested" in external:
             rows.append({"name": external["name"], "not_tested": external["not_tested"]})
@@ -217,6 +272,8 @@ def _on_score(cut: float, score: dict) -> float:
 def _cut_text(cut: float, scale: str) -> str:
     if scale == "probability":
         return percent(cut, 0)
+    if scale != "linear predictor":
+        return f"{scale} {decimals(cut, 1)}"
     return f"{number(math.exp(cut), 2)}× (linear predictor {decimals(cut, 2)})"
 
 
@@ -226,11 +283,15 @@ def _distance_text(score: dict) -> str | None:
         return None
     if score["cut_scale"] == "probability":
         return f"{signed(100 * distance, 0)} percentage points from the nearest cut"
+    if score["cut_scale"] != "linear predictor":
+        return f"{signed(distance, 1)} from the cut"
     return f"{signed(distance, 2)} on the log hazard scale from the nearest cut"
 
 
 def _contributions(score: dict) -> list[dict]:
-    entries = score["contributions"]
+    entries = sorted(score["contributions"], key=lambda c: -abs(c["contribution"]))[:MAX_INPUTS]
+    if len(score["contributions"]) <= MAX_INPUTS:
+        entries = score["contributions"]
     largest = max((abs(c["contribution"]) for c in entries), default=0.0) or 1.0
     return [
         {
@@ -244,7 +305,9 @@ def _contributions(score: dict) -> list[dict]:
             else f"{_amount(c['usual_low'], '')} to {_amount(c['usual_high'], c['unit'])}",
             "percentile": "" if c["percentile_in_training"] is None else ordinal(c["percentile_in_training"]),
             "in_range": c["in_range"],
-            "factor": f"× {number(math.exp(max(-700.0, min(700.0, c['contribution']))), 2)}",
+            "factor": signed(c["contribution"], 2)
+            if score["kind"] == INDEX_KIND
+            else f"× {number(math.exp(max(-700.0, min(700.0, c['contribution']))), 2)}",
             "signed": signed(c["contribution"], 2),
             "raises": c["contribution"] >= 0,
             "width": f"{50 * abs(c['contribution']) / largest:.1f}",

@@ -21,6 +21,19 @@ INPUT_NAMES = {
     "her2": "HER2 status",
     "age_years": "Age",
 }
+_KINETIC = "lesion kinetic kinetic_"
+KINETIC_NAMES = {
+    "enhancement_ShareAbove70Percent": "Share of the lesion enhancing above 70 %",
+    "enhancement_LogKurtosis": "Kurtosis of first-pass enhancement (logarithm)",
+    "ser_ShareAbove0.9": "Share with SER above 0.9",
+    "ser_ShareAbove1.3": "Share with SER above 1.3 (wash-out)",
+    "ser_Entropy": "Entropy of the SER composition",
+    "timetopeak_ShareFirst": "Share peaking at the first post-contrast phase",
+    "timetopeak_ShareMiddle": "Share peaking at a middle phase",
+    "timetopeak_ShareLast": "Share peaking at the last phase",
+    "timetopeak_Entropy": "Entropy of the time-to-peak composition",
+    "size_LogVolume": "Lesion volume (logarithm)",
+}
 LESION_MADE_BY = {
     "ftv": "found by the functional tumor volume rule among the enhancing voxels",
     "ftv_seed": "found by the functional tumor volume rule: the enhancing part at the seed point",
@@ -63,7 +76,9 @@ def habitat_label(name: str) -> str:
 
 def input_name(name: str) -> str:
     """A model input in plain words, its own name where none are known."""
-    return INPUT_NAMES.get(name, name)
+    if name.startswith(_KINETIC):
+        return KINETIC_NAMES.get(name.removeprefix(_KINETIC), name)
+    return INPUT_NAMES.get(name, name.replace("original_", ""))
 
 
 def input_in_sentence(name: str) -> str:

@@ -30,7 +30,7 @@ from .report_terms import (
     input_in_sentence,
     phase_axis,
 )
-from .report_warnings import needed_inputs
+from .report_warnings import MAX_NAMED, needed_inputs
 
 # Classes of low to high SER: blue, white, red, as on the SER map.
 _SER_COLORS = ("#4393c3", "#d1e5f0", "#fddbc7", "#f4a582", "#b2182b")
@@ -71,6 +71,8 @@ def _ftv_rule(case: dict) -> str:
 
 def _glance(score: dict) -> dict:
     needs = dict.fromkeys(input_in_sentence(m["name"]) for m in needed_inputs(score)) if score["refusal"] else ()
+    if score["refusal"] and not 0 < len(needs) <= MAX_NAMED:
+        needs = ("inputs named under Scores",)
     return {
         "id": score["model_id"],
         "title": score["model_title"],

@@ -42,11 +42,16 @@ def group_warnings(case: dict) -> GroupedWarnings:
     return GroupedWarnings(tuple(dict.fromkeys(limits)), tuple(dict.fromkeys(notes)))
 
 
+# More names than this hide what matters.
+MAX_NAMED = 6
+
+
 def _score_limits(case: dict):
     for score in case["scores"]:
         if score["refusal"]:
             missing = dict.fromkeys(input_in_sentence(m["name"]) for m in needed_inputs(score))
-            yield f"Not scored for want of {', '.join(missing)}: {score['model_title']} (see Scores)."
+            what = f" for want of {', '.join(missing)}" if 0 < len(missing) <= MAX_NAMED else ""
+            yield f"Not scored{what}: {score['model_title']} (see Scores)."
         elif score["in_range"]["overall"] is False:
             yield f"Outside what the model has seen: {score['model_title']} (see Scores)."
 

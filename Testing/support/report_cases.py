@@ -9,10 +9,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 
+from IITHModuleLib.any_model import open_model, score_all
 from IITHModuleLib.case_values import user_value
-from IITHModuleLib.model_file import load_model, shipped_models
+from IITHModuleLib.derived_rows import with_derived_rows
+from IITHModuleLib.model_file import shipped_models
 from RadiogenomicReportLib.case_file import build_case
-from RadiogenomicReportLib.case_pipeline import case_values, score_models
+from RadiogenomicReportLib.case_pipeline import case_values
 from RadiogenomicReportLib.case_report import CasePictures
 from RadiogenomicReportLib.stage_clock import StageClock
 
@@ -22,8 +24,10 @@ CLINICAL = {"hr": 1, "her2": 0, "age_years": 52}
 def report_case(exam, imaging, clinical=CLINICAL, models=None, identity=None) -> tuple[dict, CasePictures]:
     """A case without radiomics, scored by the shipped models (or none), with its pictures."""
     values = case_values(exam, imaging, {name: user_value(name, v) for name, v in clinical.items()})
-    loaded = [load_model(m) for m in (shipped_models() if models is None else models)]
-    case = build_case(exam, imaging, None, values, score_models(loaded, values), StageClock(), identity)
+    loaded = [open_model(m) for m in (shipped_models() if models is None else models)]
+    case = build_case(
+        exam, imaging, None, values, score_all(loaded, values, with_derived_rows(None, imaging)), StageClock(), identity
+    )
     return case, CasePictures.from_result(exam, imaging)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .frozen_model import ModelHead, card_head, card_tail, card_training, finite, key_from_json, key_to_json
+from .frozen_model import ModelHead, finite, key_from_json, key_to_json
 from .heterogeneity_index import GROUPS, HeterogeneityIndex
+from .index_card import index_card
 from .model_format import ModelFormat
 from .volume_dependence import VolumeDependence
 
@@ -108,28 +109,4 @@ def _check(index: HeterogeneityIndex) -> None:
             raise ValueError(f"the parameter {name} is not positive")
 
 
-def _card(content: dict) -> str:
-    cohort, volume = content["cohort"], content["volume_dependence"]
-    rho = "not known: " + volume["reason"] if volume["rho"] is None else f"{volume['rho']:.3f} (n = {volume['n']})"
-    lines = [
-        *card_head(content),
-        "## What it is",
-        "",
-        f"The heterogeneity index HI: signed sum of z-scores of {len(content['features'])} features (signature "
-        f"`{content['signature']['name']}`, preset `{content['preset']['name']}`). Means, SDs and the cut are frozen "
-        f"from {cohort['n']} patients, {cohort['n_high']} of them in the high group of the network.",
-        "",
-        f"- Cut: HI {content['groups']['cut']:.4g} and above is high; it repeats the network's groups with sensitivity "
-        f"{cohort['sensitivity_of_cut']:.3f} and specificity {cohort['specificity_of_cut']:.3f} in the same patients.",
-        f"- Spearman correlation of HI with lesion volume: {rho}.",
-        f"- Groups by the eigengap rule: {cohort['eigengap_clusters']}.",
-        f"- Left out of training: {cohort['patients_left_out']} patients, {cohort['features_left_out']} features.",
-        f"- Table digest (SHA-256): {cohort['table_sha256']}.",
-        "",
-        *card_training(content),
-        *card_tail(content),
-    ]
-    return "\n".join(lines)
-
-
-FORMAT = ModelFormat(KIND, "heterogeneity", _to_json, _build, _card)
+FORMAT = ModelFormat(KIND, "heterogeneity", _to_json, _build, index_card)

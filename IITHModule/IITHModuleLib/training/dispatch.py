@@ -16,6 +16,7 @@ from .protocol import MAX_PROTOCOL_BYTES, SCHEMA, find_protocol
 TRAINERS = {
     "logistic": "run",
     "cox": "run",
+    "heterogeneity_index": "su_iith",
     "phenotype_centroid": "delta_phenotypes",
 }
 

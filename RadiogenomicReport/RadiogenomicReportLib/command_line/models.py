@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from IITHModuleLib.model_file import load_model, shipped_models
-from IITHModuleLib.score_text import model_json, model_text
+from IITHModuleLib.any_model import open_model
+from IITHModuleLib.model_file import shipped_models
+from IITHModuleLib.model_list import listed_json, listed_text
 from IITHModuleLib.scoring import RESEARCH_NOTE
 
 
@@ -22,11 +23,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> int:
     """Print the list; exit code 0."""
-    models = [load_model(name) for name in shipped_models()]
+    models = [open_model(name) for name in shipped_models()]
     if getattr(args, "json", False):
-        print(json.dumps([model_json(m) for m in models], indent=1))
+        print(json.dumps([listed_json(m) for m in models], indent=1))
         return 0
     for model in models:
-        print(model_text(model) + "\n")
+        print(listed_text(model) + "\n")
     print(f"{RESEARCH_NOTE} Details: MODEL_CARD.md of each model in {models[0].path.parent.parent if models else '-'}")
     return 0

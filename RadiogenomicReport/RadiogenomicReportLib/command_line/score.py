@@ -22,7 +22,7 @@ from .score_phenotype import add_visit_arguments
 MAX_CASE_BYTES = 20_000_000
 MAX_TABLE_BYTES = 200_000_000
 # Kinds that read features instead of standard values -> module of this package with run(args).
-OTHER_KINDS = {"phenotype_centroid": ".score_phenotype"}
+OTHER_KINDS = {"phenotype_centroid": ".score_phenotype", "heterogeneity_index": ".score_index"}
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -33,7 +33,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         description="Apply a model. MODEL is a shipped model (see `iith models`), a model folder or a model.json. "
         "RESULT is a result folder of `iith analyze` or its case.json; a score is printed. TABLE is a CSV file whose "
         f"columns have the standard names ({', '.join(KNOWN_VALUES)}; patient_id is carried along); CSV is printed "
-        "with the reason for every patient the model refuses. A phenotype of change needs two visits: RESULT and "
+        "with the reason for every patient the model refuses. For a heterogeneity index TABLE is a feature table of "
+        "`iith batch` or `iith features`. A phenotype of change needs two visits: RESULT and "
         "SECOND, or a feature table of `iith batch` or `iith features` that holds both. Research use only.",
     )
     parser.add_argument("model", metavar="MODEL", help="shipped model id, model folder or model.json")

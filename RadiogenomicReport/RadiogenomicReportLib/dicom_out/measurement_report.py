@@ -209,7 +209,10 @@ def _score_text(score: dict) -> str:
         text = f"Not scored. {score['refusal']}"
     else:
         interval = score["ci95"]
-        text = f"Unit: {score['unit']}. 95 % interval {interval[0]:.4g} to {interval[1]:.4g}."
+        text = f"Unit: {score['unit']}."
+        if interval is not None:
+            text += f" 95 % interval {interval[0]:.4g} to {interval[1]:.4g}."
+        text += "".join(f" {warning}" for warning in score["warnings"] if "SIMULATED" in warning)
     return f"{text} Model version {score['model_version']}, digest {score['model_digest'][:16]}. Research use only."
 
 
