@@ -5,7 +5,6 @@ from typing import Annotated, NamedTuple
 
 import qt
 import slicer
-import vtk
 from slicer import (
     vtkMRMLMarkupsFiducialNode,
     vtkMRMLMarkupsROINode,
@@ -23,6 +22,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+from SubregionHabitatLib.module_panel import ModulePanel, connectSegmentSelectors, showSegmentSelections
 
 # Regions that are segments: each has the parameters <role>Segmentation and <role>SegmentId and the widget
 # <role>Selector. The words name it in messages.
@@ -60,7 +60,7 @@ class SubregionHabitatParameterNode:
 
     Percentages stand where the library has shares. earlyPhase, latePhase: 0 lets the timing rule choose.
     injectionText: seconds from the pre-contrast phase, empty when not known. habitatModel: file made by
-    ``iith habitats``, empty for habitats of this lesion alone.
+    ``iith habitats``, empty for habitats of this lesion alone. From previewPhase to show3D: what the views show.
     """
 
     dceSequence: vtkMRMLSequenceNode
@@ -112,116 +112,274 @@ class SubregionHabitatParameterNode:
     ringDistanceFrom: Annotated[str, Choice(["surface", "voxel_centres"])] = "surface"
     clipRing: bool = True
     airPercent: Annotated[float, WithinRange(0.0, 50.0)] = 5.0
+    previewPhase: Annotated[int, WithinRange(0, 999)] = 1
+    curveUnderCursor: bool = False
+    curvePoint: vtkMRMLMarkupsFiducialNode
+    shownMap: Annotated[str, Choice(["pe_early", "pe_peak", "ser", "wis", "wos", "time_to_peak"])] = "pe_early"
+    show3D: bool = True
 
 
-class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = None
-        self._parameterNode = None
-        self._parameterNodeGuiTag = None
-        self._updating = False
-        self._running = False
+        self._observedPoint = None
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/SubregionHabitat.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = SubregionHabitatLogic()
+        self.setupPanel(SubregionHabitatLogic())
 
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.ui.showCurvesButton.connect("clicked(bool)", self.onShowCurvesButton)
-        # segment selectors and checkable lists have no connector in parameterNodeWrapper
-        for selector in self._segmentSelectors().values():
-            selector.connect("currentNodeChanged(vtkMRMLNode*)", self._onRegionSelected)
-            selector.connect("currentSegmentChanged(QString)", self._onRegionSelected)
-        self.ui.phasesSelector.connect("checkedNodesChanged()", self._onPhasesChecked)
-        self.initializeParameterNode()
+    def beforeScene(self) -> None:
+        # first its node, so that what the editor selects by itself when it sees the scene is kept
+        self._selectEditorNode()
+        editor = self.ui.segmentEditor
+        editor.setEffectNameOrder(["Paint", "Erase", "Scissors", "Islands", "Threshold", "Smoothing"])
+        editor.unorderedEffectsVisible = False
+        editor.setMaximumNumberOfUndoStates(10)
 
-    def cleanup(self) -> None:
-        self.setParameterNode(None)
-        self.removeObservers()
+    def connectPanel(self) -> None:
+        ui = self.ui
+        for button, slot in {
+            "applyButton": self.onApplyButton,
+            "showCurvesButton": self.onShowCurvesButton,
+            "findLesionButton": self.onFindLesionButton,
+            "placePointButton": self.onPlacePointButton,
+            "placeBoxButton": self.onPlaceBoxButton,
+            "timesFromImagesButton": self.onTimesFromImagesButton,
+            "showPreButton": lambda: self.showPhase(0),
+            "showEarlyButton": lambda: self.showPhase(self._earlyLate()[0]),
+            "showLateButton": lambda: self.showPhase(self._earlyLate()[1]),
+        }.items():
+            getattr(ui, button).connect("clicked(bool)", slot)
+        ui.timesTable.setColumnCount(2)
+        ui.timesTable.setHorizontalHeaderLabels([_("Phase"), _("Time (s)")])
+        ui.timesTable.connect("cellChanged(int,int)", self._onTimeEdited)
+        ui.phaseSlider.connect("valueChanged(int)", self._onPhaseSlider)
+        connectSegmentSelectors(self, self._segmentSelectors())
+        ui.phasesSelector.connect("checkedNodesChanged()", self._onPhasesChecked)
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        if crosshair is not None:
+            self.addObserver(crosshair, crosshair.CursorPositionModifiedEvent, self._onCursorMoved)
+
+    # life with the scene
 
     def enter(self) -> None:
-        self.initializeParameterNode()
+        ModulePanel.enter(self)
+        self._selectEditorNode()
+        self.ui.segmentEditor.updateWidgetFromMRML()
+        self.ui.segmentEditor.installKeyboardShortcuts()
 
     def exit(self) -> None:
-        self.setParameterNode(None)
+        self._releaseEditor()
+        ModulePanel.exit(self)
 
-    def onSceneStartClose(self, _caller, _event) -> None:
-        self.setParameterNode(None)
+    def cleanup(self) -> None:
+        self._releaseEditor()
+        ModulePanel.cleanup(self)
+
+    def onSceneStartClose(self, caller=None, event=None) -> None:
+        self._releaseEditor()
+        self.ui.segmentEditor.setSegmentationNode(None)
+        self.ui.volumesTable.setMRMLTableNode(None)
+        self.ui.segmentsTable.setSegmentationNode(None)
+        self._observedPoint = None
+        ModulePanel.onSceneStartClose(self, caller, event)
         self.logic.forget()
 
-    def onSceneEndClose(self, _caller, _event) -> None:
+    def onSceneEndClose(self, caller=None, event=None) -> None:
         if self.parent.isEntered:
-            self.initializeParameterNode()
+            self._selectEditorNode()
+        ModulePanel.onSceneEndClose(self, caller, event)
 
-    def initializeParameterNode(self) -> None:
-        """Observe the scene's parameter node; select the only DCE sequence there is, to save a click."""
-        self.setParameterNode(self.logic.getParameterNode())
-        parameters = self._parameterNode
+    def _selectEditorNode(self) -> None:
+        """The editor's settings of this module, apart from those of the Segment Editor module."""
+        tag = "SubregionHabitatEditor"
+        node = slicer.mrmlScene.GetSingletonNode(tag, "vtkMRMLSegmentEditorNode")
+        if node is None:
+            node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+            node.UnRegister(None)
+            node.SetSingletonTag(tag)
+            node = slicer.mrmlScene.AddNode(node)
+        self.ui.segmentEditor.setMRMLSegmentEditorNode(node)
+
+    def _releaseEditor(self) -> None:
+        self.ui.segmentEditor.setActiveEffect(None)
+        self.ui.segmentEditor.uninstallKeyboardShortcuts()
+        self.ui.segmentEditor.removeViewObservations()
+
+    def fillDefaults(self, parameters: SubregionHabitatParameterNode) -> None:
+        """Select the only DCE sequence there is, to save a click."""
         sequences = slicer.util.getNodesByClass("vtkMRMLSequenceNode")
         sequences = [node for node in sequences if not node.GetAttribute("IITH.kind")]
         if parameters.dceSequence is None and not len(parameters.phaseVolumes) and len(sequences) == 1:
             parameters.dceSequence = sequences[0]
 
-    def setParameterNode(self, parameterNode: SubregionHabitatParameterNode | None) -> None:
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
-        self._parameterNode = parameterNode
-        self._parameterNodeGuiTag = None
-        if parameterNode is not None:
-            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParametersModified)
-            self._onParametersModified()
-
-    def _onParametersModified(self, _caller=None, _event=None) -> None:
-        if self._parameterNode is None or self._updating:
-            return
-        parameters = self._parameterNode
-        self._updating = True
-        try:
-            for role, selector in self._segmentSelectors().items():
-                selector.setCurrentNode(getattr(parameters, f"{role}Segmentation"))
-                selector.setCurrentSegmentID(getattr(parameters, f"{role}SegmentId"))
-            checked = [node for node in parameters.phaseVolumes if node is not None]
-            for node in self.ui.phasesSelector.checkedNodes():
-                if node not in checked:
-                    self.ui.phasesSelector.setCheckState(node, qt.Qt.Unchecked)
-            for node in checked:
-                self.ui.phasesSelector.setCheckState(node, qt.Qt.Checked)
-        finally:
-            self._updating = False
+    def onParametersChanged(self, parameters: SubregionHabitatParameterNode) -> None:
+        showSegmentSelections(parameters, self._segmentSelectors())
+        checked = [node for node in parameters.phaseVolumes if node is not None]
+        for node in self.ui.phasesSelector.checkedNodes():
+            if node not in checked:
+                self.ui.phasesSelector.setCheckState(node, qt.Qt.Unchecked)
+        for node in checked:
+            self.ui.phasesSelector.setCheckState(node, qt.Qt.Checked)
         self.ui.phasesLabel.text = self.logic.describePhases(parameters)
-        self._checkCanApply()
+        self._listTimes(parameters)
+        self._observeCurvePoint(parameters.curvePoint)
+        self._checkCanApply(parameters)
+        self._showResults(parameters)
+
+    # phases
+
+    def _listTimes(self, parameters) -> None:
+        table, phases = self.ui.timesTable, self.logic.phases(parameters)
+        blocked = table.blockSignals(True)
+        table.setRowCount(0 if phases is None else len(phases.volumes))
+        for row in range(table.rowCount):
+            name = qt.QTableWidgetItem(f"{row}: {phases.volumes[row].GetName() or ''}")
+            name.setFlags(qt.Qt.ItemIsEnabled)
+            table.setItem(row, 0, name)
+            table.setItem(row, 1, qt.QTableWidgetItem(f"{phases.times_s[row]:g}" if phases.known else ""))
+        table.blockSignals(blocked)
+        self.ui.timesFromImagesButton.enabled = bool(parameters.timesText)
+        last = max(0, table.rowCount - 1)
+        blocked = self.ui.phaseSlider.blockSignals(True)
+        self.ui.phaseSlider.maximum = last
+        self.ui.phaseSlider.value = min(parameters.previewPhase, last)
+        self.ui.phaseSlider.blockSignals(blocked)
+        for name in ("phaseSlider", "showPreButton", "showEarlyButton", "showLateButton"):
+            getattr(self.ui, name).enabled = phases is not None
+        self.ui.phaseNameLabel.text = (
+            "" if phases is None else _("{number} of {last}").format(number=self.ui.phaseSlider.value, last=last)
+        )
+
+    def _onTimeEdited(self, _row: int, _column: int) -> None:
+        """The whole column becomes the typed times, once it is complete."""
+        table = self.ui.timesTable
+        texts = [table.item(row, 1).text().strip() for row in range(table.rowCount)]
+        if self._parameterNode is not None and all(texts):
+            self._parameterNode.timesText = ", ".join(texts)
+
+    def onTimesFromImagesButton(self, _checked=False) -> None:
+        self._parameterNode.timesText = ""
+
+    def _earlyLate(self) -> tuple:
+        parameters = self._parameterNode
+        return self.logic.phases(parameters).early_late(parameters.earlyPhase or None, parameters.latePhase or None)
+
+    def _onPhaseSlider(self, number: int) -> None:
+        if self._parameterNode is not None and not self._updating:
+            self.showPhase(number)
+
+    def showPhase(self, number: int) -> None:
+        from SubregionHabitatLib.exam_views import show_phase
+
+        phases = self.logic.phases(self._parameterNode)
+        if phases is not None:
+            self._parameterNode.previewPhase = int(number)
+            show_phase(phases, int(number))
+
+    def _observeCurvePoint(self, node) -> None:
+        if node is self._observedPoint:
+            return
+        if self._observedPoint is not None:
+            for event in (self._observedPoint.PointModifiedEvent, self._observedPoint.PointPositionDefinedEvent):
+                self.removeObserver(self._observedPoint, event, self._onCurvePointMoved)
+        self._observedPoint = node
+        if node is not None:
+            for event in (node.PointModifiedEvent, node.PointPositionDefinedEvent):
+                self.addObserver(node, event, self._onCurvePointMoved)
+            self._onCurvePointMoved(node)
+
+    def _onCurvePointMoved(self, node, _event=None) -> None:
+        if node.GetNumberOfControlPoints():
+            self._showCurveAt(node.GetNthControlPointPositionWorld(0))
+
+    def _onCursorMoved(self, crosshair, _event=None) -> None:
+        if self._parameterNode is not None and self._parameterNode.curveUnderCursor and not self.running:
+            ras = [0.0, 0.0, 0.0]
+            if crosshair.GetCursorPositionRAS(ras):
+                self._showCurveAt(ras)
+
+    def _showCurveAt(self, ras) -> None:
+        from SubregionHabitatLib.exam_views import show_curve
+
+        phases = None if self._parameterNode is None else self.logic.phases(self._parameterNode)
+        if phases is not None:
+            self.ui.curveLabel.text = show_curve(phases, ras)
+
+    # regions
 
     def _segmentSelectors(self) -> dict:
         return {role: getattr(self.ui, f"{role}Selector") for role in SEGMENT_ROLES}
-
-    def _onRegionSelected(self, *_arguments) -> None:
-        if self._parameterNode is None or self._updating:
-            return
-        with slicer.util.NodeModify(self._parameterNode):
-            for role, selector in self._segmentSelectors().items():
-                setattr(self._parameterNode, f"{role}Segmentation", selector.currentNode())
-                setattr(self._parameterNode, f"{role}SegmentId", selector.currentSegmentID() or "")
 
     def _onPhasesChecked(self, *_arguments) -> None:
         if self._parameterNode is not None and not self._updating:
             self._parameterNode.phaseVolumes = list(self.ui.phasesSelector.checkedNodes())
 
-    def _checkCanApply(self) -> None:
+    def onPlacePointButton(self, _checked=False) -> None:
+        """One click on the lesion: the point is placed in a slice view, then the lesion at it is found."""
+        node = self._newMarkups("vtkMRMLMarkupsFiducialNode", _("Lesion"))
+        self._parameterNode.seedPoint = node
+        self.addObserver(node, node.PointPositionDefinedEvent, self._onLesionClicked)
+
+    def onPlaceBoxButton(self, _checked=False) -> None:
+        self._parameterNode.box = self._newMarkups("vtkMRMLMarkupsROINode", _("Lesion box"))
+
+    @staticmethod
+    def _newMarkups(className: str, name: str):
+        node = slicer.mrmlScene.AddNewNodeByClass(className, slicer.mrmlScene.GenerateUniqueName(name))
+        node.CreateDefaultDisplayNodes()
+        markups = slicer.modules.markups.logic()
+        markups.SetActiveList(node)
+        markups.StartPlaceMode(False)
+        return node
+
+    def _onLesionClicked(self, node, _event=None) -> None:
+        self.removeObserver(node, node.PointPositionDefinedEvent, self._onLesionClicked)
+        # after the markups module has finished with the click
+        qt.QTimer.singleShot(0, self.onFindLesionButton)
+
+    def onFindLesionButton(self, _checked=False) -> None:
         parameters = self._parameterNode
+        if parameters is None:
+            return
+        found = self.runLong(
+            lambda progress: self.logic.findLesion(parameters, progress), _("The lesion was not found.")
+        )
+        if found is None:
+            return
+        segmentation, volumeCc = found
+        with slicer.util.NodeModify(parameters):
+            parameters.lesionSegmentation, parameters.lesionSegmentId = segmentation, "lesion"
+            # the point has done its work; a drawn lesion and a point exclude each other
+            parameters.seedPoint = None
+        self._editLesion(parameters)
+        self.showStatus(
+            _("Lesion of {volume} cc found. Correct it under 'Correct the lesion' if needed, then compute.").format(
+                volume=f"{volumeCc:.2f}"
+            )
+        )
+
+    def _editLesion(self, parameters) -> None:
+        from SubregionHabitatLib.exam_views import show_phase, show_segmentation
+        from SubregionHabitatLib.mrml_bridge import ExamResults
+
+        phases = self.logic.phases(parameters)
+        show_phase(phases, self._earlyLate()[0])
+        show_segmentation(parameters.lesionSegmentation, in_3d=False)
+        self.ui.editorSection.collapsed = False
+        editor = self.ui.segmentEditor
+        editor.setSegmentationNode(parameters.lesionSegmentation)
+        editor.setSourceVolumeNode(ExamResults(phases.nodes).find("view.phase"))
+        editor.setCurrentSegmentID(parameters.lesionSegmentId)
+
+    # results
+
+    def _checkCanApply(self, parameters) -> None:
         hasExam = bool(self.logic.examNodes(parameters))
         drawn = bool(parameters.voiSegmentId or parameters.lesionSegmentId)
         hasRegion = drawn or parameters.box is not None or parameters.seedPoint is not None
-        self.ui.applyButton.enabled = hasExam and hasRegion and not self._running
+        self.ui.applyButton.enabled = hasExam and hasRegion and not self.running
         if self.ui.applyButton.enabled:
             self.ui.applyButton.toolTip = _("Compute maps, lesion, habitats and ring")
         elif not hasExam:
@@ -230,29 +388,45 @@ class SubregionHabitatWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.applyButton.toolTip = _(
                 "Select the segment of the region of interest or of the lesion, a box, or a seed point"
             )
+        searchable = parameters.voiSegmentId or parameters.box is not None or parameters.seedPoint is not None
+        self.ui.findLesionButton.enabled = hasExam and bool(searchable) and not self.running
+        self.ui.placePointButton.enabled = self.ui.placeBoxButton.enabled = hasExam and not self.running
         self.ui.showCurvesButton.enabled = hasExam and self.logic.curveChart(parameters) is not None
 
-    def onApplyButton(self, _checked=False) -> None:
-        from SubregionHabitatLib.errors import Cancelled
-        from SubregionHabitatLib.mrml_bridge import DialogProgress
+    def _showResults(self, parameters) -> None:
+        """Tables of an earlier run on the selected exam, and the views when another map or 3D is chosen."""
+        from SubregionHabitatLib.exam_views import show_map, show_segmentation
+        from SubregionHabitatLib.mrml_bridge import ExamResults
 
-        self._running = True
-        self._checkCanApply()
-        dialog = slicer.util.createProgressDialog(
-            labelText=_("Starting"), windowTitle=_("Subregion Habitat"), windowModality=qt.Qt.WindowModal
+        nodes = self.logic.examNodes(parameters)
+        results = ExamResults(nodes) if nodes else None
+        segmentation = results.find("segmentation") if results else None
+        self.ui.segmentsTable.setSegmentationNode(segmentation)
+        self.ui.volumesTable.setMRMLTableNode(results.find("table.volumes") if results else None)
+        self.ui.resultsSection.enabled = segmentation is not None
+        wanted = (segmentation, parameters.shownMap, parameters.show3D)
+        if segmentation is not None and not self.running and wanted != self._shownResults:
+            show_map(results, parameters.shownMap)
+            show_segmentation(segmentation, parameters.show3D)
+        self._shownResults = wanted
+
+    _shownResults = (None, "", False)
+
+    def onApplyButton(self, _checked=False) -> None:
+        parameters = self._parameterNode
+        nodes = self.runLong(
+            lambda progress: self.logic.process(parameters, progress), _("The exam could not be analyzed.")
         )
-        try:
-            with slicer.util.tryWithErrorDisplay(_("The exam could not be analyzed."), waitCursor=True):
-                try:
-                    nodes = self.logic.process(self._parameterNode, DialogProgress(dialog))
-                    self.ui.statusLabel.text = "\n".join(nodes.warnings)
-                except Cancelled:
-                    self.ui.statusLabel.text = _("Stopped; nothing was changed.")
-        finally:
-            dialog.close()
-            self._running = False
-            if self._parameterNode is not None:
-                self._checkCanApply()
+        if nodes is None:
+            return
+        self.showStatus("\n".join(nodes.warnings))
+        if self._parameterNode is None:
+            return
+        if parameters.voiSegmentation is not None and parameters.voiSegmentation.GetDisplayNode() is not None:
+            parameters.voiSegmentation.GetDisplayNode().SetVisibility(False)
+        self._shownResults = (None, "", False)
+        self._onModified()
+        slicer.modules.plots.logic().ShowChartInLayout(nodes.curvesChart)
 
     def onShowCurvesButton(self, _checked=False) -> None:
         slicer.modules.plots.logic().ShowChartInLayout(self.logic.curveChart(self._parameterNode))
@@ -290,6 +464,47 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         if parameters.dceSequence is not None:
             return [parameters.dceSequence]
         return [node for node in parameters.phaseVolumes if node is not None]
+
+    def phases(self, parameters: SubregionHabitatParameterNode):
+        """The phases of the selected exam for viewing (exam_views.ExamPhases), None where there are none."""
+        from SubregionHabitatLib.errors import InputError
+        from SubregionHabitatLib.exam_views import ExamPhases
+        from SubregionHabitatLib.mrml_bridge import parse_times
+
+        try:
+            return ExamPhases.of(self.examNodes(parameters), parse_times(parameters.timesText))
+        except InputError:
+            return None
+
+    def findLesion(self, parameters: SubregionHabitatParameterNode, progress=None) -> tuple:
+        """(segmentation with the segment "lesion", volume in cc): the lesion alone, for the user to correct.
+
+        Raises InputError as ``process``.
+        """
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.analysis import find_lesion
+        from SubregionHabitatLib.background_run import run_in_background
+        from SubregionHabitatLib.progress import Silent
+
+        nodes = self.examNodes(parameters)
+        times = mrml_bridge.parse_times(parameters.timesText)
+        injection = mrml_bridge.parse_injection(parameters.injectionText)
+        exam = mrml_bridge.exam_from_nodes(nodes, times, injection, parameters.acceptNoTimes)
+        segments = {
+            role: (getattr(parameters, f"{role}Segmentation"), getattr(parameters, f"{role}SegmentId"))
+            for role in SEGMENT_ROLES
+            if role != "lesion"
+        }
+        regions = self._regions(segments, parameters.box, parameters.seedPoint, exam.geometry)
+        settings = self.imagingParameters(parameters)
+        lesion = run_in_background(lambda p: find_lesion(exam, regions, settings, p), progress or Silent())
+        segmentation = mrml_bridge.ExamResults(nodes).node("lesion.found", "vtkMRMLSegmentationNode", "IITH lesion")
+        segment = mrml_bridge.Segment(
+            "lesion", _("Lesion"), mrml_bridge.LESION_COLOR, mrml_bridge.NEOPLASM_TERMINOLOGY, lesion.mask
+        )
+        reference = nodes[0].GetNthDataNode(0) if nodes[0].IsA("vtkMRMLSequenceNode") else nodes[0]
+        mrml_bridge.set_segments(segmentation, [segment], exam.geometry, reference)
+        return segmentation, lesion.volume_cc
 
     def describePhases(self, parameters: SubregionHabitatParameterNode) -> str:
         """The phases with the times they will be used with, or what is missing, for the user to check."""

@@ -179,6 +179,28 @@ def analyze_imaging(
     )
 
 
+def find_lesion(
+    exam: DceExam,
+    regions: DrawnRegions,
+    parameters: ImagingParameters | None = None,
+    progress: Progress | None = None,
+) -> Lesion:
+    """The lesion alone, as ``analyze_imaging`` finds it, for a user to look at and correct first."""
+    parameters, progress = parameters or ImagingParameters(), progress or Silent()
+    _check_regions(exam, regions)
+    progress.step(0.0, "preparing the exam")
+    prepared = prepare_exam(
+        exam, parameters.preparation, regions.lesion, regions.voi, Part(progress, 0.0, 0.5), parameters.early
+    )
+    progress.step(0.5, "kinetic maps")
+    choice = _choose_phases(prepared.exam, parameters)
+    maps = compute_maps(prepared.exam, choice, parameters.peak_search, parameters.wos_mode)
+    progress.step(0.7, "lesion")
+    found = _find_lesion(prepared.exam, maps, regions, parameters, Part(progress, 0.7, 1.0))
+    progress.step(1.0, "lesion found")
+    return found
+
+
 def _check_regions(exam: DceExam, regions: DrawnRegions) -> None:
     if regions.voi is None and regions.lesion is None and regions.seed_lps is None:
         raise InputError(

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = ("SubregionHabitat", "IITHModule", "RadiogenomicReport")
 # C++ module logics that scripted modules and slicer.util call, with the class that slicer-core has for each.
 LOGICS = {
-    "colors": ("vtkMRMLColorLogic", "Colors"),
+    "colors": ("vtkSlicerColorLogic", "Colors"),
     "volumes": ("vtkSlicerVolumesLogic", "Volumes"),
     "terminologies": ("vtkSlicerTerminologiesModuleLogic", "Terminologies"),
     "segmentations": ("vtkSlicerSegmentationsModuleLogic", "Segmentations"),

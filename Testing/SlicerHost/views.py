@@ -14,6 +14,12 @@ from PySide6 import QtGui
 from vtk.util import numpy_support
 
 SLICE_VIEWS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+# Columns: right of the view, up in the view, out of the view, in RAS.
+ORIENTATIONS = {
+    "Axial": ((-1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "Coronal": ((-1, 0, 0), (0, 0, 1), (0, 1, 0)),
+    "Sagittal": ((0, 0, 1), (-1, 0, 0), (0, 1, 0)),
+}
 SLICE_MANAGERS = ("vtkMRMLModelSliceDisplayableManager", "vtkMRMLSegmentationsDisplayableManager2D",
                   "vtkMRMLMarkupsDisplayableManager", "vtkMRMLColorLegendDisplayableManager")  # fmt: skip
 SPACE_MANAGERS = ("vtkMRMLCameraDisplayableManager", "vtkMRMLViewDisplayableManager",
@@ -66,15 +72,26 @@ def _picture(window) -> QtGui.QImage:
     return QtGui.QImage(pixels.tobytes(), width, height, 3 * width, QtGui.QImage.Format.Format_RGB888).copy()
 
 
+def _add_presets(node) -> None:
+    for name, axes in ORIENTATIONS.items():
+        matrix = vtk.vtkMatrix3x3()
+        for row in range(3):
+            for column in range(3):
+                matrix.SetElement(row, column, axes[row][column])
+        node.AddSliceOrientationPreset(name, matrix)
+
+
 class SliceWidget:
     def __init__(self, name: str, application_logic) -> None:
         self._name, self._application_logic = name, application_logic
         self._logic = None
 
     def mrmlSliceNode(self):
-        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(slicer.mrmlScene)
         node = _singleton("vtkMRMLSliceNode", self._name, self._name)
-        node.SetOrientation(SLICE_VIEWS[self._name])
+        if node.GetNumberOfSliceOrientationPresets() == 0:
+            _add_presets(node)
+        if node.GetOrientation() != SLICE_VIEWS[self._name]:
+            node.SetOrientation(SLICE_VIEWS[self._name])
         return node
 
     def mrmlSliceCompositeNode(self):

@@ -1,0 +1,164 @@
+"""What Slicer's views show of an exam: its phases, the curve at a point, and the results. Imports slicer.
+
+View nodes made here are found again by their kind and are not saved with the scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+import vtk
+
+from .errors import InputError
+from .mrml_bridge import UNIT_ATTRIBUTE, Column, ExamResults, phase_times, set_table
+from .timing import choose_early_late
+
+
+@dataclass(frozen=True)
+class ExamPhases:
+    """The phase volumes of an exam in order of time, seconds from the first, and whether the times are known."""
+
+    nodes: tuple
+    volumes: tuple
+    times_s: tuple[float, ...]
+    known: bool
+
+    @classmethod
+    def of(cls, nodes, times_s=()) -> ExamPhases:
+        """Phases without times count as 0, 1, 2, ... Raises InputError when there is no exam."""
+        times, timing = phase_times(nodes, times_s, accept_no_times=True)
+        first = nodes[0]
+        volumes = (
+            [first.GetNthDataNode(i) for i in range(first.GetNumberOfDataNodes())]
+            if first.IsA("vtkMRMLSequenceNode")
+            else list(nodes)
+        )
+        order = np.argsort(times, kind="stable")
+        seconds = tuple(float(times[i]) - min(times) for i in order)
+        return cls(tuple(nodes), tuple(volumes[i] for i in order), seconds, timing.known)
+
+    def early_late(self, early: int | None, late: int | None) -> tuple[int, int]:
+        """Numbers of the phases that the timing rule, or the user, chooses."""
+        choice = choose_early_late(self.times_s, None, early, late, known=self.known)
+        return choice.early, choice.late
+
+
+def show_phase(phases: ExamPhases, number: int) -> None:
+    """Put one phase into the slice views; window and level stay from phase to phase, so that enhancement shows."""
+    number = max(0, min(number, len(phases.volumes) - 1))
+    source = phases.volumes[number]
+    results = ExamResults(phases.nodes)
+    made = results.find("view.phase") is None
+    shown = results.node("view.phase", "vtkMRMLScalarVolumeNode", "IITH phase")
+    shown.SetSaveWithScene(False)
+    shown.CopyOrientation(source)
+    shown.SetAndObserveImageData(source.GetImageData())
+    if made:
+        shown.CreateDefaultDisplayNodes()
+        _fit_window(shown, phases.volumes)
+        shown.GetDisplayNode().SetSaveWithScene(False)
+    slicer.util.setSliceViewerLayers(background=shown, foreground=None, fit=made)
+
+
+def _fit_window(shown, volumes) -> None:
+    brightest = slicer.util.arrayFromVolume(volumes[min(1, len(volumes) - 1)])
+    high = float(np.percentile(brightest, 99.5))
+    display = shown.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevel(max(high, 1e-6), high / 2)
+
+
+def signal_at(phases: ExamPhases, ras) -> np.ndarray | None:
+    """Signal of every phase at a point (RAS mm), None outside the image."""
+    values = []
+    for volume in phases.volumes:
+        matrix = vtk.vtkMatrix4x4()
+        volume.GetRASToIJKMatrix(matrix)
+        ijk = np.rint(matrix.MultiplyPoint((*ras, 1.0))[:3]).astype(int)
+        array = slicer.util.arrayFromVolume(volume)
+        if (ijk < 0).any() or (ijk[::-1] >= array.shape).any():
+            return None
+        values.append(float(array[tuple(ijk[::-1])]))
+    return np.array(values)
+
+
+def show_curve(phases: ExamPhases, ras) -> str:
+    """Draw enhancement over time at a point; returns what the curve says, in words, or why there is none."""
+    signal = signal_at(phases, ras)
+    if signal is None:
+        return "The point lies outside the exam."
+    if not signal[0] > 0:
+        return "The pre-contrast signal is zero here; enhancement is not defined."
+    enhancement = 100 * (signal - signal[0]) / signal[0]
+    results = ExamResults(phases.nodes)
+    table = results.node("view.curve", "vtkMRMLTableNode", "IITH curve at a point")
+    columns = [Column("time", phases.times_s, "s" if phases.known else ""), Column("enhancement", enhancement, "%")]
+    set_table(table, columns)
+    series = results.node("view.curve.series", "vtkMRMLPlotSeriesNode", "enhancement")
+    chart = results.find("view.curve.chart")
+    first = chart is None
+    chart = results.node("view.curve.chart", "vtkMRMLPlotChartNode", "IITH curve at a point")
+    if first:
+        _set_up_curve(chart, series, table, phases.known)
+        for node in (table, series, chart):
+            node.SetSaveWithScene(False)
+        slicer.modules.plots.logic().ShowChartInLayout(chart)
+    peak = int(np.argmax(enhancement))
+    when = f"{phases.times_s[peak]:g} s" if phases.known else f"phase {peak}"
+    return f"Peak enhancement {enhancement[peak]:.0f} % at {when}, {enhancement[-1]:.0f} % in the last phase."
+
+
+def _set_up_curve(chart, series, table, known: bool) -> None:
+    series.SetAndObserveTableNodeID(table.GetID())
+    series.SetXColumnName("time")
+    series.SetYColumnName("enhancement")
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+    series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
+    series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
+    series.SetColor(0.0, 0.45, 0.7)
+    chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    chart.SetTitle("Enhancement at the point")
+    chart.SetXAxisTitle("Time after the pre-contrast phase (s)" if known else "Phase")
+    chart.SetYAxisTitle("Enhancement (%)")
+
+
+def show_map(results: ExamResults, name: str) -> None:
+    """One map in the slice views with its color bar; the color bars of the other maps are hidden."""
+    logic = slicer.modules.colors.logic()
+    for node in results.all():
+        kind = node.GetAttribute("IITH.kind")
+        if not kind.startswith("map."):
+            continue
+        legend = logic.GetColorLegendDisplayNode(node)
+        if kind == f"map.{name}":
+            legend = legend or logic.AddDefaultColorLegendDisplayNode(node)
+            unit = node.GetAttribute(UNIT_ATTRIBUTE)
+            legend.SetTitleText(f"{name} ({unit})" if unit else name)
+            legend.SetVisibility(True)
+            slicer.util.setSliceViewerLayers(background=node, foreground=None)
+        elif legend is not None:
+            legend.SetVisibility(False)
+
+
+def show_segmentation(segmentation, in_3d: bool) -> None:
+    """Regions in the slice views and, if asked for, as surfaces; the views move to the lesion."""
+    display = segmentation.GetDisplayNode()
+    display.SetVisibility(True)
+    if in_3d:
+        segmentation.CreateClosedSurfaceRepresentation()
+        display.SetSegmentOpacity3D("ring", 0.25)
+        display.SetSegmentOpacity3D("lesion", 0.2)
+    display.SetVisibility3D(in_3d)
+    center = segmentation.GetSegmentCenterRAS("lesion")
+    if center is not None:
+        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+
+
+def forget_views(nodes) -> None:
+    """Remove what was made for viewing an exam."""
+    try:
+        ExamResults(nodes).remove("view.")
+    except InputError:
+        return
