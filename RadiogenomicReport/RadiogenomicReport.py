@@ -1,6 +1,9 @@
 """Slicer module: the results of one exam in the scene to an HTML report and a case file."""
 
+import contextlib
 import pathlib
+import shutil
+import tempfile
 from typing import NamedTuple
 
 import qt
@@ -20,6 +23,9 @@ from slicer.util import VTKObservationMixin
 
 # What the report needs beyond Slicer's own packages: import name -> pip requirement.
 REQUIREMENTS = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.9"}
+PDF_REQUIREMENTS = {**REQUIREMENTS, "reportlab": "reportlab>=4.2"}
+# Slicer 5.12 brings it; before, it would need a later pydicom than Slicer's own and is then not installed.
+DICOM_REQUIREMENTS = {"highdicom": "highdicom>=0.26"}
 
 
 class RadiogenomicReport(ScriptedLoadableModule):
@@ -30,15 +36,15 @@ class RadiogenomicReport(ScriptedLoadableModule):
         self.parent.dependencies = ["SubregionHabitat", "IITHModule"]
         self.parent.contributors = ["The IITH developers"]
         self.parent.helpText = _(
-            "One self-contained HTML report of an exam's maps, habitats, ring, features and scores, and the case as "
-            "JSON. It names no patient. Research use only."
+            "One report of an exam's maps, habitats, ring, features and scores as HTML or PDF, the case as JSON, and "
+            "the results as DICOM objects. It names no patient. Research use only."
         )
         self.parent.acknowledgementText = ""
 
 
 @parameterNodeWrapper
 class RadiogenomicReportParameterNode:
-    """segmentation: result of the SubregionHabitat module; reportPath: the HTML file to write."""
+    """segmentation: result of the SubregionHabitat module; reportPath: the HTML or PDF file to write."""
 
     segmentation: vtkMRMLSegmentationNode
     reportPath: pathlib.Path
@@ -148,10 +154,21 @@ class RadiogenomicReportWidget(ScriptedLoadableModuleWidget, VTKObservationMixin
 
 
 class Report(NamedTuple):
-    """path: the HTML file; caseText: text node with the case as JSON; notes: what the report lacks."""
+    """path: the HTML or PDF file; caseText: text node with the case as JSON; notes: what the report lacks."""
 
     path: pathlib.Path
     caseText: object
+    notes: tuple
+
+
+class CaseOfScene(NamedTuple):
+    """exam: as in the scene; imaging: its ImagingResult; case: the content of case.json; clock: times of the stages;
+    notes: what the case lacks."""
+
+    exam: object
+    imaging: object
+    case: dict
+    clock: object
     notes: tuple
 
 
@@ -170,49 +187,140 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         """Write the report of the exam that a habitat segmentation belongs to; never with a patient's name.
 
         :param segmentation: result of the SubregionHabitat module
-        :param path: HTML file; an existing one is replaced only with ``overwrite``
+        :param path: HTML or PDF file; an existing one is replaced only with ``overwrite``
         """
-        import json
-
-        from IITHModuleLib.any_model import score_all
-        from IITHModuleLib.derived_rows import with_derived_rows
-        from IITHModuleLib.measured_values import case_values
-        from RadiogenomicReportLib.case_file import build_case
         from RadiogenomicReportLib.case_report import CasePictures, case_report_html
-        from RadiogenomicReportLib.stage_clock import StageClock
-        from SubregionHabitat import SubregionHabitatLogic
+        from RadiogenomicReportLib.report_output import report_files
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.progress import Part, Silent
 
         progress = progress or Silent()
         path = self._checkedPath(pathlib.Path(path), overwrite)
-        mrml_bridge.ensure_packages(REQUIREMENTS, "IITH")
+        form = "pdf" if path.suffix.lower() == ".pdf" else "html"
+        mrml_bridge.ensure_packages(PDF_REQUIREMENTS if form == "pdf" else REQUIREMENTS, "IITH")
+        found = self._case(segmentation, Part(progress, 0.0, 0.5))
+        progress.step(0.5, "report")
+        pictures = CasePictures.from_result(found.imaging.exam, found.imaging)
+        with found.clock.stage("report"):
+            content = report_files("report", lambda: case_report_html(found.case, pictures), (), [form])
+        self._write(path, content[f"report.{form}"])
+        return Report(path, self._caseText(segmentation, found.case), found.notes)
+
+    def exportNumbers(self, segmentation, folder, progress=None) -> list:
+        """Write numbers.csv and numbers.json with every number of the report into a folder; returns the paths.
+
+        Earlier files of these names are replaced. Raises InputError as processNodes.
+        """
+        from RadiogenomicReportLib.case_numbers import case_numbers
+        from RadiogenomicReportLib.report_output import check_folder, numbers_csv, numbers_json, write_files
+
+        folder = pathlib.Path(folder)
+        check_folder(folder)
+        numbers = case_numbers(self._case(segmentation, progress).case)
+        files = {"numbers.csv": numbers_csv(numbers), "numbers.json": numbers_json("report", numbers)}
+        return write_files(folder, files)
+
+    def exportDicom(self, segmentation, folder, examFolder=None, identity=False, maps="lesion", progress=None) -> list:
+        """Write segmentation, kinetic maps and measurement report as DICOM into a new or empty folder.
+
+        :param segmentation: result of the SubregionHabitat module
+        :param examFolder: folder of the exam's DICOM files; None takes them from Slicer's DICOM database
+        :param identity: copy patient and study attributes from the exam instead of replacing them
+        :param maps: "lesion" (maps around lesion and ring), "whole" or "none"
+        :return: paths of the files
+        Raises InputError when the files are not those of the exam in the scene, or highdicom is absent.
+        """
+        from RadiogenomicReportLib.case_dicom import arrays_on_exam, case_arrays
+        from RadiogenomicReportLib.dicom_out.writer import write_dicom_objects
+        from RadiogenomicReportLib.result_folder import complete_or_absent
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.dicom_exam import read_dicom_exam
+        from SubregionHabitatLib.progress import Part, Silent
+
+        progress = progress or Silent()
+        folder = self._newFolder(pathlib.Path(folder))
+        mrml_bridge.ensure_packages(DICOM_REQUIREMENTS, "IITH")
+        found = self._case(segmentation, Part(progress, 0.0, 0.4))
+        with complete_or_absent(folder) as partial, self._examFiles(segmentation, examFolder) as files:
+            exam = read_dicom_exam(files, progress=Part(progress, 0.4, 0.7), allow_no_times=True)
+            arrays = arrays_on_exam(case_arrays(found.imaging), found.exam, exam)
+            progress.step(0.7, "DICOM objects")
+            names = [p.name for p in write_dicom_objects(partial, exam, found.case, arrays, identity, maps)]
+        progress.step(1.0, "done")
+        return [folder / name for name in names]
+
+    @staticmethod
+    def _newFolder(folder: pathlib.Path) -> pathlib.Path:
+        from SubregionHabitatLib.errors import InputError
+
+        if folder.is_file():
+            raise InputError(f"The output {folder.name} is a file; choose a new or empty folder.")
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"The output folder {folder.name} holds other files; choose a new or empty folder.")
+        return folder
+
+    @contextlib.contextmanager
+    def _examFiles(self, segmentation, examFolder):
+        """The folder with the exam's DICOM files; links to those that the DICOM database knows where none is named."""
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.errors import InputError
+
+        if examFolder is not None:
+            if not pathlib.Path(examFolder).is_dir():
+                raise InputError(f"The DICOM folder {examFolder} does not exist; choose the exam's folder.")
+            yield pathlib.Path(examFolder)
+            return
+        paths = mrml_bridge.dicom_files(mrml_bridge.ExamResults.of(segmentation).exam_nodes)
+        with tempfile.TemporaryDirectory() as folder:
+            for number, path in enumerate(paths):
+                target = pathlib.Path(folder) / f"{number:06d}.dcm"
+                try:
+                    target.symlink_to(path)
+                except OSError:  # Windows without the right to make links
+                    shutil.copyfile(path, target)
+            yield pathlib.Path(folder)
+
+    def _case(self, segmentation, progress=None) -> CaseOfScene:
+        """The case of the exam that a habitat segmentation belongs to, with features and scores as in the scene."""
+        from IITHModuleLib.any_model import score_all
+        from IITHModuleLib.derived_rows import with_derived_rows
+        from IITHModuleLib.measured_values import case_values
+        from RadiogenomicReportLib.case_file import build_case
+        from RadiogenomicReportLib.stage_clock import StageClock
+        from SubregionHabitat import SubregionHabitatLogic
+        from SubregionHabitatLib import mrml_bridge
+
         clock = StageClock()
         with clock.stage("imaging"):
-            exam, imaging = SubregionHabitatLogic().repeat(segmentation, Part(progress, 0.0, 0.4))
+            exam, imaging = SubregionHabitatLogic().repeat(segmentation, progress)
         results = mrml_bridge.ExamResults.of(segmentation)
         features = self._features(results)
         with clock.stage("scores"):
             clinical, models = self._scoring(results)
             values = case_values(exam, imaging, clinical)
             scores = score_all(models, values, features or with_derived_rows(None, imaging))
-        progress.step(0.5, "report")
-        with clock.stage("report"):
-            case = build_case(exam, imaging, features, values, scores, clock)
-            html = case_report_html(case, CasePictures.from_result(imaging.exam, imaging))
-        self._write(path, html)
-        text = results.node("case", "vtkMRMLTextNode", "IITH case")
+        case = build_case(exam, imaging, features, values, scores, clock)
+        return CaseOfScene(exam, imaging, case, clock, tuple(self._notes(features, models)))
+
+    @staticmethod
+    def _caseText(segmentation, case):
+        """The text node with the case as JSON."""
+        import json
+
+        from SubregionHabitatLib import mrml_bridge
+
+        text = mrml_bridge.ExamResults.of(segmentation).node("case", "vtkMRMLTextNode", "IITH case")
         text.SetText(json.dumps(case, indent=1, allow_nan=False))
-        return Report(path, text, tuple(self._notes(features, models)))
+        return text
 
     @staticmethod
     def _checkedPath(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
         from SubregionHabitatLib.errors import InputError
 
         if path == pathlib.Path():
-            raise InputError("No report file is named; name the HTML file to write.")
-        if path.suffix.lower() not in (".html", ".htm"):
-            raise InputError(f"The report file {path.name} does not end in .html; name an HTML file.")
+            raise InputError("No report file is named; name the HTML or PDF file to write.")
+        if path.suffix.lower() not in (".html", ".htm", ".pdf"):
+            raise InputError(f"The report file {path.name} does not end in .html or .pdf; name such a file.")
         if not path.parent.is_dir():
             raise InputError(f"The folder of the report file {path.name} does not exist; create it or choose another.")
         if path.is_dir() or (path.exists() and not overwrite):
@@ -220,13 +328,13 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         return path.absolute()
 
     @staticmethod
-    def _write(path: pathlib.Path, html: str) -> None:
+    def _write(path: pathlib.Path, content: bytes) -> None:
         """The whole file or none: written beside its place and renamed."""
         from SubregionHabitatLib.errors import InputError
 
         partial = path.with_name(f".{path.name}.partial")
         try:
-            partial.write_text(html, encoding="utf-8")
+            partial.write_bytes(content)
             partial.replace(path)
         except OSError as error:
             partial.unlink(missing_ok=True)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from SubregionHabitatLib.analysis import ImagingResult
 from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.exam import DceExam
 
 from .dicom_out.writer import FOLDER, CaseArrays, require_highdicom, write_dicom_objects
+from .same_lattice import reordering
 
-__all__ = ["FOLDER", "add_dicom", "case_arrays", "check_dicom_wanted"]
+__all__ = ["FOLDER", "add_dicom", "arrays_on_exam", "case_arrays", "check_dicom_wanted"]
 
 NOT_DICOM = (
     "The exam was not read from a DICOM folder, so there are no images that DICOM objects could refer to; leave "
@@ -38,6 +42,29 @@ def case_arrays(imaging: ImagingResult) -> CaseArrays:
         ring=imaging.ring.mask,
         maps={name: getattr(imaging.maps, name) for name in units},
         units=units,
+    )
+
+
+def arrays_on_exam(arrays: CaseArrays, scene: DceExam, exam: DceExam) -> CaseArrays:
+    """Arrays that lie on the grid of ``scene`` on that of the DICOM ``exam`` it was loaded from.
+
+    Raises InputError when the two are not the same images, voxel for voxel.
+    """
+    order = reordering(scene.geometry, exam.geometry)
+    same = order is not None and scene.signal.shape[0] == exam.signal.shape[0]
+    if not same or not all(
+        np.array_equal(order.apply(own), other) for own, other in zip(scene.signal, exam.signal, strict=True)
+    ):
+        raise InputError(
+            "The DICOM images are not those of the exam in the scene (grid, phases or values differ); give the folder "
+            "that the exam was loaded from."
+        )
+    return replace(
+        arrays,
+        lesion=order.apply(arrays.lesion),
+        habitats=order.apply(arrays.habitats),
+        ring=order.apply(arrays.ring),
+        maps={name: order.apply(array) for name, array in arrays.maps.items()},
     )
 
 

@@ -109,8 +109,10 @@ def _scores(case: dict) -> Iterator[ReportNumber]:
         yield ReportNumber("scores", item, "value", unit=score["unit"] or "", **value)
         if score["value"] is None:
             continue
-        for quantity, number in zip(("95 % interval, low", "95 % interval, high"), score["ci95"], strict=True):
-            yield ReportNumber("scores", item, quantity, number, score["unit"] or "")
+        limits = score["ci95"] or (None, None)
+        for quantity, number in zip(("95 % interval, low", "95 % interval, high"), limits, strict=True):
+            known = missing_or(number, "the model gives no interval")
+            yield ReportNumber("scores", item, quantity, unit=score["unit"] or "", **known)
         for entry in score["survival"]:
             quantity = f"predicted {score['outcome']} at {entry['years']:g} years"
             yield ReportNumber("scores", item, quantity, entry["probability"], "1")

@@ -36,7 +36,8 @@ def trend_picture(trend: Trend, visits: Sequence[Visit]) -> Picture | None:
         axes.plot(*zip(*known, strict=True), color="#1f4e79", lw=2, marker="o", ms=7, mec="white", mew=1)
         low, high = min(v for _, v in known), max(v for _, v in known)
         for x, value in known:
-            axes.annotate(number(value), (x, value), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9)
+            axes.annotate(number(value), (x, value), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=9,
+                          bbox={"boxstyle": "square,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.8})  # fmt: skip
         # From 0, so that a small change does not look like a large one.
         axes.set_ylim(1.2 * min(0.0, low), 1.2 * max(0.0, high) or 1.0)
         _visit_ticks(axes, places, visits)

@@ -209,6 +209,28 @@ def _source(nodes: Sequence, n_phases: int, signal: np.ndarray) -> ExamSource:
     )
 
 
+def dicom_files(nodes: Sequence) -> list[Path]:
+    """The DICOM files that an exam was loaded from, as its nodes and Slicer's DICOM database know them.
+
+    Volumes name their instances in "DICOM.instanceUIDs", multi-volume sequences their files in
+    "MultiVolume.FrameFileList" (separated by commas). Raises InputError where nothing is known, or a file is gone.
+    """
+    holders = [*_present(nodes), *_phase_volumes(nodes)]
+    listed = [n.GetAttribute("MultiVolume.FrameFileList") for n in holders]
+    found = [Path(name) for text in listed if text for name in text.split(",") if name.strip()]
+    uids = [uid for n in holders for uid in (n.GetAttribute("DICOM.instanceUIDs") or "").split()]
+    database = getattr(slicer, "dicomDatabase", None)
+    if not found and uids and database is not None:
+        found = [Path(path) for path in (database.fileForInstance(uid) for uid in dict.fromkeys(uids)) if path]
+    gone = [path for path in found if not path.is_file()]
+    if not found or gone:
+        what = f"{len(gone)} of {len(found)} files are gone" if gone else "the scene does not say which files"
+        raise InputError(
+            f"The exam's DICOM files are not known ({what}); choose the folder that the exam was loaded from."
+        )
+    return list(dict.fromkeys(found))
+
+
 def phase_times(
     nodes: Sequence, times_s: Sequence[float] = (), accept_no_times: bool = False
 ) -> tuple[list[float], Timing]:
