@@ -228,12 +228,6 @@ def test_units_of_filtered_images(small_exam):
 
 
 def test_a_process_that_dies_is_named(small_exam):
-    class Dying:
-        name = "native"
-
-        def version(self):
-            return "test"
-
     exam, _, regions = small_exam
     from IITHModuleLib import feature_tasks
 
@@ -241,9 +235,10 @@ def test_a_process_that_dies_is_named(small_exam):
     grid = working_grid(exam.geometry, regions, [settings])
     prepared = prepare_image(SourceImage("phase1", exam.signal[1], "signal", settings), grid, None)
     broken = replace(prepared, settings=_EndsProcess(settings))
-    tasks = [feature_tasks.ImageTask(broken, ("original",), grid.masks, 50)]
+    # This process takes the first task, another process the second.
+    tasks = [feature_tasks.ImageTask(image, ("original",), grid.masks, 50) for image in (prepared, broken)]
     with pytest.raises(InputError, match="ended from outside"):
-        list(feature_tasks.run_tasks(tasks, Dying(), ("original_glcm_Contrast",), 2))
+        list(feature_tasks.run_tasks(tasks, make_engine("native"), ("original_glcm_Contrast",), 2))
 
 
 class _EndsProcess:

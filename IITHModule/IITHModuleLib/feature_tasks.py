@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 
@@ -19,8 +19,6 @@ from .native.image_filters import ORIGINAL, filtered_images, image_type_groups, 
 
 # More gray levels than this make no texture and co-occurrence tables of gigabytes.
 MAX_GRAY_LEVELS = 1000
-# Prepared images that wait for a process, beyond one for each process.
-_WAITING = 1
 
 # (feature, value or None, reason)
 Found = list[tuple[str, float | None, str]]
@@ -49,28 +47,46 @@ def tasks_of(prepared: PreparedImage, masks: Mapping[str, np.ndarray], min_voxel
 
 def run_task(task: ImageTask, engine: FeatureEngine, names: tuple[str, ...]) -> dict[tuple[str, str], Found]:
     """(image type, region) -> features; ``names`` are those of the original image."""
+    regions = {name: _Region.of(mask & task.prepared.defined, task.min_voxels) for name, mask in task.masks.items()}
     found = {}
     for image_type, image in filtered_images(task.prepared.patch, task.image_types):
-        for region, mask in task.masks.items():
-            values = _region(task, engine, image_type, image, mask & task.prepared.defined, names)
-            found[image_type, region] = [
-                (image_type + name[len(ORIGINAL) :], value, reason) for name, value, reason in values
-            ]
+        image = None if image is None else np.ascontiguousarray(image)
+        for name, region in regions.items():
+            values = _region_features(task, engine, image_type, image, region, names)
+            found[image_type, name] = [(image_type + n[len(ORIGINAL) :], value, reason) for n, value, reason in values]
     return found
 
 
-def _region(task, engine, image_type, image, mask, names) -> Found:
+@dataclass(frozen=True)
+class _Region:
+    """A region where the image is defined; places: its voxels in the flattened image; reason: why it has no features.
+
+    The mask is read-only, which lets the engine know it again by identity.
+    """
+
+    mask: np.ndarray
+    places: np.ndarray
+    reason: str
+
+    @staticmethod
+    def of(mask: np.ndarray, min_voxels: int) -> _Region:
+        mask.flags.writeable = False
+        return _Region(mask, np.flatnonzero(mask), region_reason(mask, min_voxels))
+
+
+def _region_features(task: ImageTask, engine: FeatureEngine, image_type: str, image, region: _Region, names) -> Found:
     settings = task.prepared.settings
-    reason = region_reason(mask, task.min_voxels)
+    reason = region.reason
     if not reason:
         if image is None:
             reason = f"the image is too small for the filter {image_type}"
         else:
-            reason = _intensity_reason(image[mask], settings.bin_width, settings.bin_count)
+            values = image.reshape(-1).take(region.places)
+            reason = _intensity_reason(values, settings.bin_width, settings.bin_count)
     if reason:
         return [(name, None, reason) for name in names]
     geometry, shift = task.prepared.geometry, settings.voxel_array_shift
-    found = engine.image_features(image, mask, geometry, settings.bin_width, settings.bin_count, shift)
+    found = engine.image_features(image, region.mask, geometry, settings.bin_width, settings.bin_count, shift)
     return with_reasons(found, names)
 
 
@@ -112,38 +128,48 @@ def run_tasks(
 ) -> Iterator[tuple[ImageTask, dict[tuple[str, str], Found]]]:
     """Each task with its result, as they are finished; ``tasks`` is drawn from only as fast as they are.
 
-    n_jobs: number of processes; 1 works in this one. Closing the iterator drops what has not begun.
+    n_jobs: number of processes, this one among them. Closing the iterator drops what has not begun.
     """
     if n_jobs == 1:
         for task in tasks:
             yield task, run_task(task, engine, names)
         return
-    pool = ProcessPoolExecutor(n_jobs, _spawn_context(), initializer=_start_process, initargs=(engine.name, names))
-    try:
-        yield from _in_processes(tasks, pool, n_jobs + _WAITING)
-    except BrokenProcessPool as error:
-        raise InputError(
-            "A process that computed features was ended from outside, most likely for lack of memory; use fewer "
-            "processes or a preset with fewer image types."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    start = (engine.name, names)
+    with (
+        ProcessPoolExecutor(n_jobs - 1, _spawn_context(), initializer=_start_process, initargs=start) as others,
+        # This process works too, and does so while the others are still starting.
+        ThreadPoolExecutor(1) as here,
+    ):
+        try:
+            yield from _shared_out(tasks, others, n_jobs - 1, lambda task: here.submit(run_task, task, engine, names))
+        except BrokenProcessPool as error:
+            raise InputError(
+                "A process that computed features was ended from outside, most likely for lack of memory; use fewer "
+                "processes or a preset with fewer image types."
+            ) from error
+        finally:
+            others.shutdown(wait=False, cancel_futures=True)
+            here.shutdown(wait=False, cancel_futures=True)
 
 
-def _in_processes(tasks: Iterable[ImageTask], pool: ProcessPoolExecutor, at_once: int):
+def _shared_out(tasks: Iterable[ImageTask], others: ProcessPoolExecutor, n_others: int, submit_here):
+    running_here: dict[Future, ImageTask] = {}
     running: dict[Future, ImageTask] = {}
     for task in tasks:
-        running[pool.submit(_run_here, task)] = task
-        while len(running) >= at_once:
-            yield from _finished(running)
-    while running:
-        yield from _finished(running)
+        if not running_here:
+            running_here[submit_here(task)] = task
+        else:
+            running[others.submit(_run_there, task)] = task
+        while running_here and len(running) >= n_others:
+            yield from _finished(running_here, running)
+    while running_here or running:
+        yield from _finished(running_here, running)
 
 
-def _finished(running: dict[Future, ImageTask]):
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
+def _finished(*running: dict[Future, ImageTask]):
+    done, _ = wait([future for some in running for future in some], return_when=FIRST_COMPLETED)
     for future in done:
-        yield running.pop(future), future.result()
+        yield next(some.pop(future) for some in running if future in some), future.result()
 
 
 def _spawn_context():
@@ -166,5 +192,5 @@ def _start_process(engine_name: str, names: tuple[str, ...]) -> None:
     _ENGINE, _NAMES = make_engine(engine_name), names
 
 
-def _run_here(task: ImageTask) -> dict[tuple[str, str], Found]:
+def _run_there(task: ImageTask) -> dict[tuple[str, str], Found]:
     return run_task(task, _ENGINE, _NAMES)

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import kurtosis
 
 from .features import FeatureRow
 
@@ -71,6 +70,8 @@ def ser_composition(above_low: np.ndarray, above_high: np.ndarray) -> np.ndarray
 
 
 def _enhancement(voxels: np.ndarray, enhancing_reason: str | None) -> Iterator[tuple[str, float | str]]:
+    from scipy.stats import kurtosis
+
     rise = voxels[1] - voxels[0]
     positive = voxels[0] > 0
     percent = 100 * rise[positive] / voxels[0][positive]

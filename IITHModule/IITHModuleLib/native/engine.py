@@ -32,6 +32,8 @@ class NativeEngine:
 
     def __init__(self) -> None:
         self._layouts: dict[bytes, RegionLayout] = {}
+        # Read-only masks stay what they are, so they are known again without looking into them.
+        self._seen: dict[int, tuple[np.ndarray, RegionLayout]] = {}
 
     def version(self) -> str:
         return VERSION
@@ -59,11 +61,18 @@ class NativeEngine:
 
     def layout(self, mask: np.ndarray) -> RegionLayout:
         """The layout of ``mask``, made once per region."""
+        known, layout = self._seen.get(id(mask), (None, None))
+        if known is mask:
+            return layout
         key = hashlib.sha256(np.packbits(mask).tobytes() + repr(mask.shape).encode()).digest()
         if key not in self._layouts:
             while len(self._layouts) >= _KEPT_LAYOUTS:
                 self._layouts.pop(next(iter(self._layouts)))
             self._layouts[key] = region_layout(mask)
+        if not mask.flags.writeable:
+            if len(self._seen) >= _KEPT_LAYOUTS:
+                self._seen.clear()
+            self._seen[id(mask)] = mask, self._layouts[key]
         return self._layouts[key]
 
 

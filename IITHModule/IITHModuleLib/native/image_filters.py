@@ -25,6 +25,7 @@ POINTWISE = ("square", "squareroot", "logarithm", "exponential")
 _LOG = re.compile(r"log-sigma-(\d+)-(\d+)-mm-3D")
 # The recursive Gaussian's answer to an edge falls by e every sigma / 1.37; at 20 sigma 1e-12 of it is left.
 LOG_REACH_SIGMAS = 20.0
+_TYPES_PER_PART = 3
 
 
 def expand_image_types(names: Sequence[str]) -> tuple[str, ...]:
@@ -64,11 +65,15 @@ def reach_voxels(image_type: str, spacing_zyx: Sequence[float]) -> tuple[int, in
 
 
 def image_type_groups(image_types: Sequence[str]) -> list[tuple[str, ...]]:
-    """The image types in parts that are worth computing apart: the wavelets, each LoG, and the rest."""
+    """The image types in parts that are worth computing apart: the wavelets, each LoG, and a few at a time of the rest.
+
+    Large parts come first, so that processes that share them finish together.
+    """
     wavelets = tuple(t for t in image_types if t in WAVELETS)
     logs = [(t,) for t in image_types if log_sigma_mm(t) is not None]
     rest = tuple(t for t in image_types if t not in WAVELETS and log_sigma_mm(t) is None)
-    return [group for group in (rest, wavelets, *logs) if group]
+    parts = [rest[i : i + _TYPES_PER_PART] for i in range(0, len(rest), _TYPES_PER_PART)]
+    return [group for group in (wavelets, *logs, *parts) if group]
 
 
 def filtered_images(patch: ImagePatch, image_types: Sequence[str]) -> Iterator[tuple[str, np.ndarray | None]]:

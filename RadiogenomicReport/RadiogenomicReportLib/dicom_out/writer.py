@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from SubregionHabitatLib.dicom_exam import digest
 from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.exam import DceExam
 from SubregionHabitatLib.geometry import bounding_box, margin_voxels
@@ -35,6 +34,8 @@ class CaseArrays:
     units: Mapping[str, str]
 
     def digests(self) -> tuple[str, ...]:
+        from SubregionHabitatLib.dicom_exam import digest
+
         regions = (self.lesion, self.habitats.astype(np.uint8), self.ring)
         return tuple(digest(array) for array in (*regions, *self.maps.values()))
 
