@@ -20,6 +20,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = ("SubregionHabitat", "IITHModule", "RadiogenomicReport")
 PROGRAM = (sys.executable, "-m", "RadiogenomicReportLib.command_line.main")
 PHASES = (0, 2, 4)
+FINISH_S = 1800
+TABLES = ("cohort.csv", "features_wide.csv.gz")
 PARAMETERS = SimulationParameters(
     seed=3, shape=(24, 56, 56), spacing_mm=(2.4, 2.4, 5.0), lesion_radii_mm=(11.0, 11.5, 12.0)
 )
@@ -108,7 +110,12 @@ def start_command(*arguments: str) -> subprocess.Popen:
 
 def finish(process: subprocess.Popen) -> tuple[int, str, str]:
     """Exit code, standard output and standard error."""
-    out, err = process.communicate(timeout=600)
+    try:
+        out, err = process.communicate(timeout=FINISH_S)
+    except BaseException:  # nothing goes on without the caller
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
     return process.returncode, out, err
 
 
@@ -123,7 +130,7 @@ def kill_group(process: subprocess.Popen, out: Path, n_done: int, after_s: float
 
 
 def tables(out: Path) -> dict[str, bytes]:
-    return {name: (out / name).read_bytes() for name in ("cohort.csv", "features_wide.csv.gz")}
+    return {name: (out / name).read_bytes() for name in TABLES}
 
 
 def leftovers(out: Path) -> list[str]:
