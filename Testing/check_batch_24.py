@@ -2,8 +2,8 @@
 
 Parts: `killed` (SIGKILL to all processes at three random moments, then --resume), `corrupt` (one damaged exam),
 `dask` (a local scheduler with two workers, one killed in the middle); all by default. Tables must be byte for byte
-those of an undisturbed run. Prints what was measured and ends with 1 when a promise is broken. The test suite holds the same with
-fewer exams (test_batch_run.py, test_batch_dask.py). DIR keeps cohort and undisturbed run between calls.
+those of an undisturbed run. Prints what was measured and ends with 1 when a promise is broken. The test suite holds
+the same with fewer exams (test_batch_run.py, test_batch_dask.py). DIR keeps cohort and undisturbed run between calls.
 """
 
 from __future__ import annotations
