@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from IITHModuleLib.derived_rows import derived_rows
 from IITHModuleLib.features import FeatureTable, extract_features
 from IITHModuleLib.heterogeneity.feature_matrix import FeatureKey
 from IITHModuleLib.heterogeneity.perturbation import PerturbationParameters, perturbed_masks
@@ -23,7 +24,7 @@ from SubregionHabitatLib.preparation import PreparationParameters
 from SubregionHabitatLib.times_file import with_injection
 
 from .batch_task import DONE, FAILED, TaskOutcome
-from .case_pipeline import CaseRequest, derived_rows, read_regions
+from .case_pipeline import CaseRequest, read_regions
 
 # Masks of several readings are held together, so that each image is prepared and filtered once for all of them.
 MASK_BYTES = 1_000_000_000
