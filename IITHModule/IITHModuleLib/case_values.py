@@ -89,6 +89,35 @@ KNOWN_VALUES: dict[str, ValueDefinition] = {
             high=120.0,
             remedy="give --age in years",
         ),
+        ValueDefinition(
+            name="n_stage",
+            unit="0-3",
+            preset="clinical",
+            definition="Regional lymph node category before treatment (TNM): 0, 1, 2 or 3.",
+            low=0.0,
+            high=3.0,
+            remedy="give --n-stage 0, 1, 2 or 3",
+        ),
+        ValueDefinition(
+            name="longest_diameter_mm",
+            unit="mm",
+            preset="reader-longest-diameter",
+            definition="Longest diameter of the disease on MRI before treatment, as a reader measures it. It is not "
+            "taken from the lesion mask: that the two agree has not been shown.",
+            low=0.0,
+            high=400.0,
+            remedy="give --longest-diameter in mm, as read before treatment",
+        ),
+        ValueDefinition(
+            name="longest_diameter_change_percent",
+            unit="%",
+            preset="reader-longest-diameter",
+            definition="Change of the longest diameter from the MRI before treatment to the first one under treatment, "
+            "both by a reader: 100 (second - first) / first.",
+            low=-100.0,
+            high=500.0,
+            remedy="give --longest-diameter-change in percent (negative when it shrank)",
+        ),
     )
 }
 

@@ -26,7 +26,7 @@ def case_values(exam: DceExam, imaging: ImagingResult, clinical: Mapping[str, Ca
     if age is not None and KNOWN_VALUES["age_years"].low <= age <= KNOWN_VALUES["age_years"].high:
         values["age_years"] = CaseValue(age, "years", "DICOM header")
     values.update(clinical)
-    for name in ("hr", "her2", "age_years"):
+    for name in KNOWN_VALUES:
         values.setdefault(name, CaseValue(None, KNOWN_VALUES[name].unit, "user", "not given"))
     return values
 

@@ -29,18 +29,27 @@ def score_text(score: Score) -> str:
         place += f"; distance to the nearest cut: {score.distance_to_cut:+.3g} ({score.cut_scale})"
     lines += _wrap(place, "  ")
     lines += _wrap(f"form: {score.form} ({score.form_reason})", "  ")
-    lines.append(f"  {'input':<20}{'value':>12} {'unit':<7}{'adds':>8}  {'usual in training':<22}{'source'}")
-    shown = sorted(score.contributions, key=lambda c: -abs(c.contribution))[:MAX_INPUTS]
-    for c in score.contributions if len(score.contributions) <= MAX_INPUTS else shown:
+    shown = score.contributions
+    if len(shown) > MAX_INPUTS:
+        shown = sorted(shown, key=lambda c: -abs(c.contribution))[:MAX_INPUTS]
+    names = [c.name.replace("original_", "").replace("lesion kinetic kinetic_", "") for c in shown]
+    width = max(20, *map(len, names))
+    lines.append(
+        f"  {'input':<{width}}{'value':>12} {'unit':<7}{'adds':>8}  {'usual in training':<22}{'source'}"[:WIDTH]
+    )
+    for name, c in zip(names, shown, strict=True):
         usual = f"{c.usual_low:.4g} to {c.usual_high:.4g}"
         flag = "" if c.in_range else "  <- outside"
-        lines.append(
-            f"  {c.name:<20}{c.value:>12.6g} {c.unit:<7}{c.contribution:>+8.3f}  {usual:<22}{(c.source + flag)[:34]}"
-        )
+        row = f"  {name:<{width}}{c.value:>12.6g} {c.unit:<7}{c.contribution:>+8.3f}  {usual:<22}"
+        lines.append(f"{row}{_short(c.source + flag, WIDTH - len(row))}")
     if len(score.contributions) > MAX_INPUTS:
         lines.append(f"  and {len(score.contributions) - MAX_INPUTS} inputs that weigh less")
     lines += ["  " + line for line in performance_lines(score.performance)]
     return "\n".join([*lines, *_wrap(f"licence: {score.licence}. {score.note}", "  ")])
+
+
+def _short(text: str, room: int) -> str:
+    return text[:room] if room > 0 else ""
 
 
 def performance_lines(summary: dict) -> list[str]:

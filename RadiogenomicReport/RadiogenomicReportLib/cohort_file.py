@@ -14,8 +14,13 @@ FILE_COLUMNS = ("exam", "voi", "lesion", "omit", "add", "remove", "other_lesions
 # Further columns with the meaning of the option of `iith analyze` of that name.
 OPTION_COLUMNS = ("box", "seed_point", "space", "times", "injection", "no_times", "series", "early", "late")
 # Clinical values that models read; these cells are also carried into the table of results.
-CLINICAL_COLUMNS = ("hr", "her2", "age")
-_OTHER_NAMES = {"patient_id": "patient", "age_years": "age"}
+CLINICAL_COLUMNS = ("hr", "her2", "age", "n_stage", "longest_diameter", "longest_diameter_change")
+_OTHER_NAMES = {
+    "patient_id": "patient",
+    "age_years": "age",
+    "longest_diameter_mm": "longest_diameter",
+    "longest_diameter_change_percent": "longest_diameter_change",
+}
 _KNOWN = ("patient", "visit", *FILE_COLUMNS, *OPTION_COLUMNS, *CLINICAL_COLUMNS)
 
 

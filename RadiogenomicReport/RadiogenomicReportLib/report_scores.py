@@ -34,6 +34,7 @@ _INPUT_KEY = re.compile(rf"\b({'|'.join(INPUT_NAMES)})\b")
 # An index may have a hundred inputs; the report shows those that weigh most in the case.
 MAX_INPUTS = 12
 _SCALES = {"logistic": "odds", "cox": "hazard", INDEX_KIND: "index"}
+_KINETIC_KEY = re.compile(r"lesion kinetic kinetic_\w+(?:\.\d+)?")
 _SOURCES = {
     "measured, lesion ftv": "measured (lesion by the FTV rule)",
     "measured, lesion drawn": "measured (lesion as drawn)",
@@ -232,7 +233,10 @@ def _in_words(text: str) -> str:
     def plain(match: re.Match) -> str:
         return INPUT_NAMES[match.group()] if match.start() == 0 else input_in_sentence(match.group())
 
-    return _INPUT_KEY.sub(plain, text)
+    def kinetic(match: re.Match) -> str:
+        return input_name(match.group())
+
+    return _KINETIC_KEY.sub(kinetic, _INPUT_KEY.sub(plain, text))
 
 
 def _strip(score: dict, form) -> dict:

@@ -20,6 +20,9 @@ INPUT_NAMES = {
     "hr": "Hormone receptor status",
     "her2": "HER2 status",
     "age_years": "Age",
+    "n_stage": "Lymph node category (N)",
+    "longest_diameter_mm": "Longest diameter before treatment",
+    "longest_diameter_change_percent": "Early change of the longest diameter",
 }
 _KINETIC = "lesion kinetic kinetic_"
 KINETIC_NAMES = {

@@ -86,7 +86,7 @@ class IndexModel:
         return {
             "metric": "C-index",
             "internal": internal,
-            "internal_name": "training patients; no outcome was used in making it",
+            "internal_name": "Training patients (no outcome was used in making it)",
             "external": [],
             "verdict": survival["verdict"],
         }

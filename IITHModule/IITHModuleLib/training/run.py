@@ -96,10 +96,12 @@ class _Tables:
         self.plan, self.paths, self._frames = plan, paths, {}
 
     def frame(self, name: str):
-        path = self.paths[name].resolve()
-        if path not in self._frames:
-            self._frames[path] = read_table(self.paths[name], self.plan.tables.get(name, {}), self.plan.join_on)
-        return self._frames[path]
+        spec = self.plan.tables.get(name, {})
+        # Two sheets of one workbook are two tables.
+        place = self.paths[name].resolve(), json.dumps({k: v for k, v in spec.items() if k != "usual_path"})
+        if place not in self._frames:
+            self._frames[place] = read_table(self.paths[name], spec, self.plan.join_on)
+        return self._frames[place]
 
     def training(self, form: FormPlan) -> Patients:
         plan = self.plan

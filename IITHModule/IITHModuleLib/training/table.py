@@ -136,7 +136,7 @@ def apply_filters(frame, keep: tuple[dict, ...], leave_out: tuple[dict, ...]):
 
 
 def standard_values(frame, recipes: dict, names: set[str]):
-    """Columns with standard names, made by the named recipes column, ratio and any_positive."""
+    """Columns with standard names, made by the named recipes column, ratio, percent_change and any_positive."""
     import pandas as pd
 
     result = {}
@@ -148,11 +148,14 @@ def standard_values(frame, recipes: dict, names: set[str]):
         elif kind == "ratio":
             denominator = _numeric(frame, recipe["denominator"])
             column = _numeric(frame, recipe["numerator"]) / denominator.where(denominator != 0)
+        elif kind == "percent_change":
+            first = _numeric(frame, recipe["first"])
+            column = 100 * (_numeric(frame, recipe["second"]) - first) / first.where(first > 0)
         elif kind == "any_positive":
             parts = pd.concat([_numeric(frame, c) for c in recipe["columns"]], axis=1)
             column = (parts == 1).any(axis=1).astype(float).where(parts.notna().all(axis=1) | (parts == 1).any(axis=1))
         else:
-            raise InputError(f"'{kind}' is no way to make {name}; use column, ratio or any_positive in the protocol.")
+            raise InputError(f"'{kind}' is no way to make {name}; use column, ratio, percent_change or any_positive.")
         result[name] = column.replace([np.inf, -np.inf], np.nan)
     return pd.DataFrame(result, index=frame.index)
 

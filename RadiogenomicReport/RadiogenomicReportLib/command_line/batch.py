@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from SubregionHabitatLib.errors import InputError
 
+from ..cohort_file import CLINICAL_COLUMNS
 from .analyze import add_shared_arguments, case_request
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ _YES, _NO = ("1", "yes", "true"), ("0", "no", "false")
 # The options of `iith analyze` that only a row can give.
 _ROW_ONLY = {
     "voi": None, "lesion": None, "box": None, "seed_point": None, "space": "lps", "omit": None, "add": None,
-    "remove": None, "other_lesions": None, "hr": None, "her2": None, "age": None, "clinical": None, "overwrite": True,
+    "remove": None, "other_lesions": None, **dict.fromkeys(CLINICAL_COLUMNS), "clinical": None,
+    "overwrite": True,
 }  # fmt: skip
 
 

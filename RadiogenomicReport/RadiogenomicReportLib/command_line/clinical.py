@@ -11,7 +11,18 @@ from SubregionHabitatLib.errors import InputError
 
 _YES = {"1", "pos", "positive", "yes", "+", "true"}
 _NO = {"0", "neg", "negative", "no", "-", "false"}
-_NAMES = {"hr": "hr", "her2": "her2", "age": "age_years", "age_years": "age_years"}
+_NAMES = {
+    "hr": "hr",
+    "her2": "her2",
+    "age": "age_years",
+    "age_years": "age_years",
+    "n_stage": "n_stage",
+    "longest_diameter": "longest_diameter_mm",
+    "longest_diameter_mm": "longest_diameter_mm",
+    "longest_diameter_change": "longest_diameter_change_percent",
+    "longest_diameter_change_percent": "longest_diameter_change_percent",
+}
+OPTIONS = ("hr", "her2", "age", "n_stage", "longest_diameter", "longest_diameter_change")
 
 
 def add_clinical_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,18 +30,27 @@ def add_clinical_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--hr", metavar="0|1", help="hormone receptor (ER or PR) negative or positive")
     group.add_argument("--her2", metavar="0|1", help="HER2 negative or positive")
     group.add_argument("--age", metavar="YEARS", help="age in years")
-    group.add_argument("--clinical", type=Path, metavar="FILE", help="CSV (one row) or JSON with hr, her2, age")
+    group.add_argument("--n-stage", metavar="0-3", help="regional lymph node category before treatment")
+    group.add_argument(
+        "--longest-diameter", metavar="MM", help="longest diameter on MRI before treatment, as a reader measured it"
+    )
+    group.add_argument(
+        "--longest-diameter-change", metavar="PERCENT", help="its change to the first MRI under treatment (-20: shrank)"
+    )
+    group.add_argument(
+        "--clinical", type=Path, metavar="FILE", help="CSV (one row) or JSON with the same names (hr, her2, age, ..)"
+    )
 
 
 def clinical_values(args: argparse.Namespace) -> dict[str, float]:
     """Standard name -> number of what was given; single options win over the file."""
     texts = read_clinical_file(args.clinical) if args.clinical else {}
-    texts.update({name: getattr(args, name) for name in ("hr", "her2", "age") if getattr(args, name) is not None})
+    texts.update({name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None})
     return {_NAMES[name]: _number(name, str(text)) for name, text in texts.items() if str(text).strip() != ""}
 
 
 def read_clinical_file(path: Path) -> dict[str, str]:
-    """The columns hr, her2 and age of a CSV file with one row, or the same keys of a JSON object."""
+    """The columns hr, her2, age and so on of a CSV file with one row, or the same keys of a JSON object."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -63,4 +83,5 @@ def _number(name: str, text: str) -> float:
     try:
         return float(word)
     except ValueError:
-        raise InputError(f"age is {text[:20]!r}, which is not a number of years; correct it.") from None
+        what = "a number of years" if name.startswith("age") else "a number"
+        raise InputError(f"{name} is {text[:20]!r}, which is not {what}; correct it.") from None

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     given = clinical_values(args)
     if args.case.suffix.lower() in (".csv", ".tsv") and not args.case.is_dir():
         if given:
-            raise InputError("--hr, --her2, --age and --clinical are for one case; add hr, her2 and age_years columns.")
+            raise InputError("--hr, --her2, --age and the like are for one case; add columns with the standard names.")
         return _run_table(model, args.case, getattr(args, "json", False))
     path = args.case / "case.json" if args.case.is_dir() else args.case
     content, _ = read_json(path, "case file", MAX_CASE_BYTES)

@@ -9,6 +9,8 @@ import sys
 
 from SubregionHabitatLib.errors import CaseRefused, InputError
 
+from .clinical import OPTIONS
+
 COLUMNS = (
     "patient_id", "model", "version", "value", "unit", "group", "nearest_group_agrees", "percentile_in_training",
     "distance_to_cut", "in_range", "features_missing", "warnings", "reason",
@@ -23,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from ..feature_table import result_features
 
     model = load_index_model(args.model)
-    if any(getattr(args, name) is not None for name in ("hr", "her2", "age", "clinical")):
+    if any(getattr(args, name) is not None for name in (*OPTIONS, "clinical")):
         raise InputError("A heterogeneity index reads no clinical values; leave --hr, --her2, --age, --clinical out.")
     if args.second or args.visits or args.cohort:
         raise InputError("A heterogeneity index scores one visit; leave the second one, --visits and --cohort out.")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from SubregionHabitatLib.errors import CaseRefused, InputError
 
+from .clinical import OPTIONS
+
 if TYPE_CHECKING:
     from IITHModuleLib.heterogeneity.phenotype_visits import PhenotypeResult
 
@@ -37,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from IITHModuleLib.heterogeneity.phenotype_file import FORMAT
 
     loaded = FORMAT.load(args.model)
-    if any(getattr(args, name) is not None for name in ("hr", "her2", "age", "clinical")):
+    if any(getattr(args, name) is not None for name in (*OPTIONS, "clinical")):
         raise InputError("A phenotype of change reads no clinical values; leave --hr, --her2, --age, --clinical out.")
     if args.case.is_dir() or args.second is not None:
         return _run_case(loaded, args)
