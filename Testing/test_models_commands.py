@@ -205,7 +205,7 @@ def test_a_missing_table_and_an_unknown_protocol_are_named(tmp_path, capsys, sim
     assert (code, "no.csv does not exist" in error) == (2, True)
     code, _, error = run(capsys, "train", "no-such", simulated_table, simulated_table, "--out", tmp_path / "m")
     assert code == 2
-    assert "pcr-ispy2-v1, rfs-duke-v1" in error
+    assert "pcr-ispy2-v1, rfs-delta-ld-ispy1-v1, rfs-duke-v1" in error
 
 
 def test_a_result_folder_and_its_case_file_score_alike(result, capsys):
