@@ -7,8 +7,6 @@ import os
 import re
 import time
 import traceback
-import uuid
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from IITHModuleLib.training.table import file_digest
 from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib import __version__
 from SubregionHabitatLib.errors import InputError
+from SubregionHabitatLib.whole_file import write_whole_text
 
 from .case_file import plain
 from .case_pipeline import CaseRequest, run_case
@@ -208,12 +207,4 @@ def _write_record(task: BatchTask, inputs: dict) -> None:
 
 def write_json(path: Path, content: dict) -> None:
     """Write a JSON file that is whole or absent."""
-    partial = path.with_name(f".{path.name}.partial-{uuid.uuid4().hex[:8]}")
-    try:
-        partial.write_text(json.dumps(content, indent=1, default=str, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}); free space or choose another --out.") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    write_whole_text(path, json.dumps(content, indent=1, default=str, ensure_ascii=False) + "\n")

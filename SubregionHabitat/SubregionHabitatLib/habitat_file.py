@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import uuid
 from dataclasses import asdict, fields
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +22,7 @@ from .habitat_number import KChoice
 from .habitat_parameters import HABITAT_FEATURES, HabitatParameters, habitat_names
 from .habitat_vectors import Scaling
 from .kinetics import PEAK_SEARCHES, WOS_MODES
+from .whole_file import write_whole_text
 
 SCHEMA = "iith-habitats/1"
 KIND = "habitat_centres"
@@ -65,19 +64,8 @@ def canonical_bytes(model: HabitatModel) -> bytes:
 
 def save_habitat_model(model: HabitatModel, path: str | Path) -> None:
     """Write the model file; it appears only when it is complete. Raises InputError when it cannot be written."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     text = json.dumps(habitat_model_to_json(model), indent=1, allow_nan=False) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(
-            f"The habitat model cannot be written to {path} ({error.strerror}); name another file."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole_text(Path(path), text, "habitat model")
 
 
 def load_habitat_model(path: str | Path) -> HabitatModel:

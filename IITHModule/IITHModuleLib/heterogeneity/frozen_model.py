@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import numpy as np
 from SubregionHabitatLib.errors import InputError
 
 from ..model_file import MAX_ANY_MODEL_BYTES, SCHEMA, find_model
+from ..model_folder import whole_model_folder
 from ..resources import resource_path
 from ..untrusted_json import check_schema, read_json
 from .feature_matrix import FeatureKey
@@ -118,30 +117,11 @@ def write_model_folder(content: dict, card: str, folder: Path, overwrite: bool =
     Raises InputError when the folder is not empty, unless it is a model and ``overwrite`` is set.
     """
     folder = Path(folder)
-    _check_target(folder, overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with whole_model_folder(folder, overwrite) as work:
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         (work / "model.json").write_text(text + "\n", encoding="utf-8")
         (work / "MODEL_CARD.md").write_text(card, encoding="utf-8")
-        work.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.replace(folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return folder / "model.json"
-
-
-def _check_target(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; give a folder for the model.")
-    if folder.exists() and any(folder.iterdir()):
-        if not overwrite:
-            raise InputError(f"{folder} exists and is not empty; give another folder, or ask to overwrite the model.")
-        if not (folder / "model.json").is_file():
-            raise InputError(f"{folder} is not a model folder, so it is not replaced; give another folder.")
 
 
 def card_head(content: dict) -> list[str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from SubregionHabitatLib.errors import InputError
+from SubregionHabitatLib.whole_file import write_whole_text
 
 from ..untrusted_json import read_json
 from .feature_matrix import FeatureKey
@@ -53,16 +52,7 @@ class StableFeatures:
 
     def save(self, path: Path) -> None:
         """Write the list; the file is either whole or as before."""
-        text = json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
-        path = Path(path)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            Path(temporary).chmod(0o644)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        write_whole_text(path, json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n", "list of stable features")
 
 
 def stable_features(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,17 +15,13 @@ from ..heterogeneity.column_choice import ColumnChoice
 from ..heterogeneity.delta_features import delta_features
 from ..heterogeneity.delta_phenotype import PhenotypeCohort, PhenotypeParameters, fit_delta_phenotypes
 from ..heterogeneity.exam_table import read_exam_table, two_visits
-from ..heterogeneity.frozen_model import ModelHead
 from ..heterogeneity.iith_signature import load_signature
 from ..heterogeneity.phenotype_file import load_phenotypes, phenotype_text, save_phenotypes
 from ..heterogeneity.size_change import LesionSize, SizeChange, size_changes
 from ..heterogeneity.size_table import Sizes, read_sizes
 from ..heterogeneity.stable_features import load_stable_features
-from ..resources import resource_path
-from ..untrusted_json import check_schema, read_json
 from .dispatch import TrainedModel, TrainingRequest
-from .protocol import MAX_PROTOCOL_BYTES, find_protocol
-from .table import file_digest
+from .feature_protocol import model_head, read_kind_protocol, table_record, train_command
 
 KIND = "phenotype_centroid"
 SIZE_NAMES = ("functional tumor volume", "longest diameter")
@@ -50,9 +45,7 @@ class DeltaProtocol:
 
 def load_delta_protocol(name_or_path: str | Path) -> DeltaProtocol:
     """A shipped protocol of this kind by name, or a JSON file; InputError when it is not sound."""
-    path = find_protocol(name_or_path)
-    content, digest = read_json(path, "protocol", MAX_PROTOCOL_BYTES)
-    check_schema(content, resource_path("Schemas", f"iith-protocol-1-{KIND}.schema.json"), path, "protocol")
+    content, digest, path = read_kind_protocol(name_or_path, KIND)
     try:
         return DeltaProtocol(
             id=str(content["id"]),
@@ -97,27 +90,19 @@ def train_model(request: TrainingRequest) -> TrainedModel:
     request.progress(f"phenotypes of {len(changes.matrix.patients)} patients, {len(changes.matrix.keys)} features")
     cohort = fit_delta_phenotypes(changes, plan.parameters)
     request.progress("writing the model folder")
+    record = table_record(request)
     training = {
         "summary": f"Patients with both visits, {visits[0] or 'unnamed'} and then {visits[1] or 'unnamed'}: "
         f"{len(changes.matrix.patients)} of {len(set(table.patients))} in the table.",
         "visits": list(visits),
-        "tables": _tables(request),
-        "command": _command(plan, request, visits),
+        "tables": record,
+        "command": train_command(plan.id, record, "--visits", ",".join(visits)),
         "protocol": plan.id,
         "protocol_sha256": plan.digest,
         "seed": plan.parameters.seed,
         "size_changes": [] if sizes is None else _size_changes(cohort, visits, sizes),
     }
-    head = ModelHead(
-        id=plan.id,
-        title=plan.title,
-        version=plan.version,
-        intended_use=plan.texts["intended_use"],
-        limits=tuple(plan.texts["limits"]),
-        licence=dict(plan.texts["licence"]),
-        citations=tuple(plan.texts["citations"]),
-        training=training,
-    )
+    head = model_head(plan, training)
     path = save_phenotypes(cohort.model, head, request.out, request.overwrite)
     loaded = load_phenotypes(path)
     return TrainedModel(path, phenotype_text(loaded, head), head.to_json(KIND) | {"cohort": loaded.training})
@@ -163,24 +148,6 @@ def _size_changes(cohort: PhenotypeCohort, visits: tuple[str, str], sizes: Sizes
 
 def _median(values: np.ndarray) -> float | None:
     return float(np.median(values)) if values.size else None
-
-
-def _tables(request: TrainingRequest) -> list[dict]:
-    """File names and digests, never a folder of this machine."""
-    roles = {"TABLE": request.table, "OUTCOMES": request.outcomes, "--stable": request.stable}
-    return [
-        {"role": role, "file": Path(path).name, "sha256": file_digest(path)}
-        for role, path in roles.items()
-        if path is not None
-    ]
-
-
-def _command(plan: DeltaProtocol, request: TrainingRequest, visits: tuple[str, str]) -> str:
-    parts = ["iith", "train", plan.id, *(Path(p).name for p in (request.table, request.outcomes) if p is not None)]
-    parts += ["--visits", ",".join(visits)]
-    if request.stable is not None:
-        parts += ["--stable", Path(request.stable).name]
-    return shlex.join([*parts, "--out", "MODEL"])
 
 
 def _names(values: list | None) -> tuple[str, ...] | None:

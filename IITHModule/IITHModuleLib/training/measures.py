@@ -47,23 +47,11 @@ class Resampling:
     seed: int
 
 
-class LogisticTask:
-    """Yes/no outcome; discrimination is the AUC."""
-
-    metric = "AUC"
+class _ResampledTask:
+    """What both kinds of outcome do alike; ``fit`` is the kind's own."""
 
     def __init__(self, resampling: Resampling) -> None:
         self.resampling = resampling
-
-    def fit(self, design: np.ndarray, patients: Patients, rows=slice(None)) -> LogisticFit:
-        return fit_logistic(design[rows], patients.event[rows])
-
-    def discrimination(self, patients: Patients, score: np.ndarray) -> dict:
-        auc = auc_delong(patients.event, score)
-        return interval(auc.value, auc.low, auc.high, "DeLong")
-
-    def quick(self, patients: Patients, rows: np.ndarray, score: np.ndarray) -> float:
-        return auc_delong(patients.event[rows], score).value
 
     def out_of_fold(self, design: np.ndarray, patients: Patients) -> np.ndarray:
         """Out-of-fold linear predictors (repeats, N)."""
@@ -75,6 +63,22 @@ class LogisticTask:
             r.repeats,
             r.seed,
         )
+
+
+class LogisticTask(_ResampledTask):
+    """Yes/no outcome; discrimination is the AUC."""
+
+    metric = "AUC"
+
+    def fit(self, design: np.ndarray, patients: Patients, rows=slice(None)) -> LogisticFit:
+        return fit_logistic(design[rows], patients.event[rows])
+
+    def discrimination(self, patients: Patients, score: np.ndarray) -> dict:
+        auc = auc_delong(patients.event, score)
+        return interval(auc.value, auc.low, auc.high, "DeLong")
+
+    def quick(self, patients: Patients, rows: np.ndarray, score: np.ndarray) -> float:
+        return auc_delong(patients.event[rows], score).value
 
     def cross_validated(self, patients: Patients, scores: np.ndarray) -> dict:
         """Mean over repeats of the pooled AUC; the interval uses the mean DeLong variance."""
@@ -121,13 +125,13 @@ class LogisticTask:
         }
 
 
-class CoxTask:
+class CoxTask(_ResampledTask):
     """Time to event; discrimination is Harrell's C."""
 
     metric = "C-index"
 
     def __init__(self, resampling: Resampling, horizons_years: list[float]) -> None:
-        self.resampling = resampling
+        super().__init__(resampling)
         self.horizons_years = [float(h) for h in horizons_years]
 
     def fit(self, design: np.ndarray, patients: Patients, rows=slice(None)) -> CoxFit:
@@ -145,17 +149,6 @@ class CoxTask:
         from lifelines.utils import concordance_index
 
         return float(concordance_index(patients.time_days[rows], -score, patients.event[rows]))
-
-    def out_of_fold(self, design: np.ndarray, patients: Patients) -> np.ndarray:
-        """Out-of-fold linear predictors (repeats, N)."""
-        r = self.resampling
-        return out_of_fold(
-            patients.event,
-            lambda train, test: self.fit(design, patients, train).predictor(design[test]),
-            r.folds,
-            r.repeats,
-            r.seed,
-        )
 
     def cross_validated(self, patients: Patients, scores: np.ndarray) -> dict:
         """Mean over repeats of the pooled C; the interval uses the bootstrap standard error of one repeat."""

@@ -6,7 +6,6 @@ No outcome takes part. Where the protocol names one, the finished index is compa
 from __future__ import annotations
 
 import math
-import shlex
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -26,14 +25,12 @@ from ..heterogeneity.heterogeneity_index import (
 from ..heterogeneity.iith_signature import load_signature
 from ..heterogeneity.index_model import index_model_json, index_model_text, load_index_model
 from ..heterogeneity.stable_features import load_stable_features
-from ..resources import resource_path
-from ..untrusted_json import check_schema, read_json
 from .dispatch import TrainedModel, TrainingRequest
+from .feature_protocol import model_head, read_kind_protocol, table_record, train_command
 from .index_survival import SurvivalInput, index_survival
 from .index_table import read_features
 from .measures import CoxTask, Resampling
-from .protocol import MAX_PROTOCOL_BYTES, find_protocol
-from .table import file_digest, read_table, standard_values
+from .table import read_table, standard_values
 
 KIND = "heterogeneity_index"
 SIGNIFICANT_DIGITS = 10
@@ -62,9 +59,7 @@ class IndexProtocol:
 
 def load_index_protocol(name_or_path: str | Path) -> IndexProtocol:
     """A shipped protocol of this kind by name, or a JSON file; InputError when it is not sound."""
-    path = find_protocol(name_or_path)
-    content, digest = read_json(path, "protocol", MAX_PROTOCOL_BYTES)
-    check_schema(content, resource_path("Schemas", f"iith-protocol-1-{KIND}.schema.json"), path, "protocol")
+    content, digest, path = read_kind_protocol(name_or_path, KIND)
     try:
         volume = content.get("volume")
         return IndexProtocol(
@@ -176,13 +171,14 @@ def _same_patients(other: HeterogeneityCohort, cohort: HeterogeneityCohort) -> n
 
 
 def _head(plan: IndexProtocol, request: TrainingRequest, survival: dict | None) -> ModelHead:
-    tables = _tables(plan, request)
+    tables = table_record(request, plan.tables)
+    out = "MODEL" if plan.id == "su-iith" else f"Resources/Models/{plan.id}"
     training = {
         "summary": plan.texts["summary"],
         "description": plan.texts["training_data"],
         "simulated": plan.simulated,
         "tables": tables,
-        "command": _command(plan, request, tables),
+        "command": train_command(plan.id, tables, out=out),
         "protocol": plan.id,
         "protocol_sha256": plan.digest,
         "seed": 0 if plan.outcome is None else plan.outcome["resampling"]["seed"],
@@ -190,16 +186,7 @@ def _head(plan: IndexProtocol, request: TrainingRequest, survival: dict | None) 
     }
     if survival is not None:
         training["survival"] = rounded(survival)
-    return ModelHead(
-        id=plan.id,
-        title=plan.title,
-        version=plan.version,
-        intended_use=plan.texts["intended_use"],
-        limits=tuple(plan.texts["limits"]),
-        licence=dict(plan.texts["licence"]),
-        citations=tuple(plan.texts["citations"]),
-        training=training,
-    )
+    return model_head(plan, training)
 
 
 def rounded_index(index: HeterogeneityIndex) -> HeterogeneityIndex:
@@ -229,24 +216,3 @@ def _rounded_down(value: float) -> float:
     step = 10.0 ** (math.floor(math.log10(abs(value))) - SIGNIFICANT_DIGITS + 1) if value else 1.0
     near = rounded(float(value))
     return near if near <= value else rounded(near - step)
-
-
-def _tables(plan: IndexProtocol, request: TrainingRequest) -> list[dict]:
-    """File names and digests, never a folder of this machine."""
-    roles = {"TABLE": request.table, "OUTCOMES": request.outcomes, "--stable": request.stable}
-    rows = []
-    for role, path in roles.items():
-        if path is None:
-            continue
-        usual = plan.tables.get(role, {}).get("usual_path", "")
-        shown = usual if usual and Path(usual).name == Path(path).name else Path(path).name
-        rows.append({"role": role, "file": shown, "sha256": file_digest(path)})
-    return rows
-
-
-def _command(plan: IndexProtocol, request: TrainingRequest, tables: list[dict]) -> str:
-    by_role = {t["role"]: t["file"] for t in tables}
-    parts = ["iith", "train", plan.id, by_role["TABLE"], *([by_role["OUTCOMES"]] if "OUTCOMES" in by_role else [])]
-    parts += ["--stable", by_role["--stable"]] if "--stable" in by_role else []
-    shipped = "MODEL" if plan.id == "su-iith" else f"Resources/Models/{plan.id}"
-    return shlex.join([*parts, "--out", shipped])
