@@ -211,6 +211,12 @@ def bench_radiomics() -> dict[str, dict]:
     return {**radiomics_speedup(RUNS), **radiomics_512_peak_mb()}
 
 
+def bench_cohort() -> dict[str, dict]:
+    from bench_cohort import maf_figures
+
+    return maf_figures()
+
+
 BENCHES = {
     "imports": bench_imports,
     "reading": bench_reading,
@@ -220,6 +226,7 @@ BENCHES = {
     "radiomics": bench_radiomics,
     "simulated": bench_simulated,
     "ucsf": bench_ucsf,
+    "cohort": bench_cohort,
 }
 
 

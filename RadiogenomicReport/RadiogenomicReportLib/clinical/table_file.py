@@ -63,7 +63,7 @@ def read_text_table(path: Path, sheet: str | None = None) -> TextTable:
     if path.suffix.lower() in EXCEL_SUFFIXES:
         rows, notes, name = _workbook_rows(path, data, sheet), [], f"{path.name}, sheet {sheet or '1'}"
     else:
-        text, notes = decode(_unpacked(path, data), path.name)
+        text, notes = decode(unpacked(path, data), path.name)
         rows, name = _text_rows(text, path.name), path.name
     return _as_table(rows, name, digest, tuple(notes))
 
@@ -80,7 +80,8 @@ def read_bounded(path: Path, limit: int = MAX_BYTES) -> bytes:
         raise InputError(f"The table {path.name} cannot be read ({error.strerror}); check the file.") from None
 
 
-def _unpacked(path: Path, data: bytes) -> bytes:
+def unpacked(path: Path, data: bytes) -> bytes:
+    """The bytes inside a gzip file, or the bytes themselves; InputError where damaged or too large."""
     if data[:2] != b"\x1f\x8b":
         return data
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ..figures_style import INK, MUTED, new_figure
@@ -156,8 +157,8 @@ def _number_ticks(term: dict) -> list[tuple[float, str]]:
 def _ruler(axes, y: float, label: str, ticks: list[tuple[float, str]], low: float, high: float) -> None:
     axes.plot([low, high], [y, y], color=INK, lw=1.1, clip_on=False)
     axes.annotate(
-        label[:40], (0, y), xycoords=("axes fraction", "data"), xytext=(-10, 0), textcoords="offset points", ha="right",
-        va="center", fontsize=9.5, annotation_clip=False,
+        fill(label[:64], 30), (0, y), xycoords=("axes fraction", "data"), xytext=(-10, 0),
+        textcoords="offset points", ha="right", va="center", fontsize=9.5, annotation_clip=False,
     )  # fmt: skip
     last, level = -1e9, 0
     for x, text in sorted(ticks):

@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from ..case_file import RESEARCH_USE
+from ..case_file import RESEARCH_USE, plain
 from ..clinical.patient_table import PatientTable
 from ..figures_style import report_style
 from ..result_folder import complete_or_absent
@@ -40,7 +40,7 @@ def write_survival(
     page, figures = all_of(content)
     with complete_or_absent(target, overwrite, RECORD) as folder:
         (folder / "report.html").write_text(page_html(page, RESEARCH_USE), encoding="utf-8")
-        text = json.dumps(_finite(content), indent=1, allow_nan=False, ensure_ascii=False)
+        text = json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False)
         (folder / RECORD[0]).write_text(text + "\n", encoding="utf-8")
         write_figures(folder / "figures", figures)
         tables = folder / "tables"
@@ -57,19 +57,6 @@ def write_figures(folder: Path, figures: dict) -> None:
         for name, figure in figures.items():
             figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
             figure.savefig(folder / f"{name}.png", dpi=PNG_DPI, metadata={"Software": None})
-
-
-def _finite(value):
-    """The same with None for numbers that JSON does not know."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    if hasattr(value, "item"):
-        return _finite(value.item())
-    return value
 
 
 def cell(value) -> str:

@@ -15,10 +15,13 @@ from SubregionHabitatLib.errors import Cancelled, CaseRefused, InputError
 from . import (
     agreement,
     analyze,
+    associate,
     batch,
     features,
+    genomics,
     habitats,
     models,
+    pathology,
     report,
     score,
     simulate,
@@ -38,6 +41,9 @@ COMMANDS = {
     "models": models,
     "train": train,
     "survival": survival,
+    "associate": associate,
+    "genomics": genomics,
+    "pathology": pathology,
     "simulate": simulate,
     "simulate-cohort": simulate_cohort,
 }

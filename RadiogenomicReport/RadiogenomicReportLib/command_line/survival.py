@@ -27,17 +27,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     outcome.add_argument("--event", metavar="NAME", help="1 event, 0 censored")
     outcome.add_argument("--time-unit", choices=("days", "weeks", "months", "years"), help="unit of the time column")
     what = parser.add_argument_group("what is analyzed (exactly one)")
-    what.add_argument("--model", type=_names, default=(), metavar="NAME,..", help="fit a Cox model of these variables")
+    what.add_argument("--model", type=names, default=(), metavar="NAME,..", help="fit a Cox model of these variables")
     what.add_argument("--score", metavar="NAME", help="a score made elsewhere; higher means earlier failure")
     what.add_argument("--group", metavar="NAME", help="given groups")
     more = parser.add_argument_group("more")
     more.add_argument(
-        "--covariates", type=_names, default=(), metavar="NAME,..", help="adjust for and compare with these"
+        "--covariates", type=names, default=(), metavar="NAME,..", help="adjust for and compare with these"
     )
-    more.add_argument("--subgroups", type=_names, default=(), metavar="NAME,..", help="look at the score within these")
-    more.add_argument(
-        "--describe", type=_names, default=(), metavar="NAME,..", help="further rows of the patient table"
-    )
+    more.add_argument("--subgroups", type=names, default=(), metavar="NAME,..", help="look at the score within these")
+    more.add_argument("--describe", type=names, default=(), metavar="NAME,..", help="further rows of the patient table")
     more.add_argument("--horizons", type=_numbers, default=(3.0, 5.0), metavar="YEARS,..", help="default 3,5")
     more.add_argument(
         "--cut", default="tertiles", help="score to groups: tertiles (default), median, youden or a number"
@@ -83,11 +81,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not names:
+def names(text: str) -> tuple[str, ...]:
+    """Names separated by commas, as an argument's type."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
         raise argparse.ArgumentTypeError("give at least one name")
-    return names
+    return found
 
 
 def _numbers(text: str) -> tuple[float, ...]:
