@@ -8,6 +8,7 @@ from pathlib import Path
 from SubregionHabitatLib.errors import InputError
 
 from .case_values import CaseValues
+from .feature_inputs import with_features
 from .features import FeatureTable
 from .heterogeneity.feature_matrix import FeatureKey
 from .heterogeneity.index_model import KIND as INDEX_KIND
@@ -38,11 +39,11 @@ def open_model(path_or_id: str | Path) -> ScorableModel:
 def score_any(model: ScorableModel, values: CaseValues, features: Features) -> Score:
     """The answer of one model; a refused case is a Score without value whose ``refusal`` says why.
 
-    features: of the case, None where none were extracted; only a heterogeneity index reads them.
+    features: of the case, None where none were extracted.
     """
     if isinstance(model, IndexModel):
         return score_index(model, features)
-    return try_score_case(model, values)
+    return try_score_case(model, with_features(model, values, features))
 
 
 def score_all(models: Sequence[ScorableModel], values: CaseValues, features: Features) -> tuple[Score, ...]:

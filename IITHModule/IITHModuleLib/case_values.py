@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from SubregionHabitatLib.errors import InputError
+
+from .feature_values import feature_key, feature_unit, is_feature_name
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,63 @@ KNOWN_VALUES: dict[str, ValueDefinition] = {
             high=500.0,
             remedy="give --longest-diameter-change in percent (negative when it shrank)",
         ),
+        ValueDefinition(
+            name="ki67_high",
+            unit="0/1",
+            preset="clinical",
+            definition="Ki-67 index before treatment: 1 when at least 20 % of the tumor cells stain, else 0.",
+            low=0.0,
+            high=1.0,
+            remedy="give a table with the column ki67_high",
+            yes_no=True,
+        ),
+        ValueDefinition(
+            name="lvi",
+            unit="0/1",
+            preset="clinical",
+            definition="Lymphovascular invasion: 1 present, 0 absent.",
+            low=0.0,
+            high=1.0,
+            remedy="give a table with the column lvi",
+            yes_no=True,
+        ),
     )
 }
+
+_GENE = re.compile(r"vaf_[A-Za-z0-9.-]{1,30}")
+_COLUMN = re.compile(r"table:[A-Za-z0-9_.+ -]{1,60}")
+
+
+def is_table_value(name: str) -> bool:
+    """True for what a column of a patient table can be to a model: a standard value, vaf_GENE or table:COLUMN."""
+    return name in KNOWN_VALUES or bool(_GENE.fullmatch(name) or _COLUMN.fullmatch(name))
+
+
+def value_definition(name: str, preset: str = "") -> ValueDefinition | None:
+    """The definition of any input of a model; None when ``name`` is none.
+
+    Besides the standard values: vaf_GENE, table:COLUMN of the user's own table, and region|image|feature, whose
+    ``preset`` is that of the model.
+    """
+    if name in KNOWN_VALUES:
+        return KNOWN_VALUES[name]
+    if _GENE.fullmatch(name):
+        gene = name.removeprefix("vaf_")
+        text = f"Sum of the variant allele fractions of the non-synonymous mutations of {gene}; 0 without one."
+        return ValueDefinition(name, "1", "vaf-sum", text, 0.0, 1e3, f"give a table with the column {name}")
+    if _COLUMN.fullmatch(name):
+        column = name.removeprefix("table:")
+        text = f"Column {column} of the table that the model was trained on, as it was written there."
+        return ValueDefinition(
+            name, "as in the table", "table", text, -1e300, 1e300, f"give a table with the column {column}"
+        )
+    if is_feature_name(name):
+        region, image, feature = feature_key(name)
+        text = f"Feature {feature} of the region {region} on {image}."
+        remedy = f"extract it with the preset {preset.partition(':')[0] or 'of training'}"
+        unit = feature_unit(region, image, feature)
+        return ValueDefinition(name, unit, preset, text, -1e300, 1e300, remedy)
+    return None
 
 
 @dataclass(frozen=True)
@@ -196,14 +254,20 @@ def case_values_from_json(entries: object, where: str) -> dict[str, CaseValue]:
     return values
 
 
-def case_values_from_row(row: Mapping[str, str]) -> dict[str, CaseValue]:
-    """Read one table row whose columns carry the standard names; an empty cell is a missing value.
+def column_of(name: str) -> str:
+    """The column of a patient table that holds an input of a model."""
+    return name.removeprefix("table:")
+
+
+def case_values_from_row(row: Mapping[str, str], others: Sequence[str] = ()) -> dict[str, CaseValue]:
+    """Read one table row whose columns carry the standard names, and those of ``others``; an empty cell is missing.
 
     Raises InputError for a cell that is not a number or not possible.
     """
     values = {}
-    for name, known in KNOWN_VALUES.items():
-        if name not in row:
+    for name in dict.fromkeys((*KNOWN_VALUES, *others)):
+        known = value_definition(name)
+        if name not in row or known is None:
             continue
         text = (row[name] or "").strip()
         if text == "" or text.lower() in ("na", "nan", "none"):

@@ -16,7 +16,8 @@ import numpy as np
 
 from SubregionHabitatLib.errors import InputError
 
-from .case_values import KNOWN_VALUES
+from .case_values import KNOWN_VALUES, value_definition
+from .feature_values import is_feature_name, preset_fits, unit_fits
 from .resources import resource_path
 from .transforms import TRANSFORMS
 from .untrusted_json import check_schema, read_json
@@ -71,7 +72,7 @@ class Horizon:
 class ModelForm:
     """One variant of a model; see Resources/Schemas/iith-model-1.schema.json for every key.
 
-    covariance: of (intercept and) coefficients; correlation: of the features in training, for the
+    covariance: of (intercept and) coefficients, None after a lasso; correlation: of the features in training, for the
     Mahalanobis distance; score_quantiles and distance_quantiles: 101 training percentiles of the linear
     predictor and of the squared distance; cuts divide the score (on cut_scale) into groups.
     """
@@ -79,7 +80,7 @@ class ModelForm:
     name: str
     features: tuple[ModelFeature, ...]
     intercept: float | None
-    covariance: np.ndarray = field(repr=False)
+    covariance: np.ndarray | None = field(repr=False)
     correlation: np.ndarray = field(repr=False)
     score_quantiles: tuple[float, ...] = field(repr=False)
     distance_quantiles: tuple[float, ...] = field(repr=False)
@@ -213,7 +214,7 @@ def _build_form(form: dict, path: Path) -> ModelForm:
         name=str(form["name"]),
         features=features,
         intercept=intercept,
-        covariance=_matrix(form, "covariance", terms, path),
+        covariance=_matrix(form, "covariance", terms, path) if "covariance" in form else None,
         correlation=_matrix(form, "correlation", names, path),
         score_quantiles=_numbers(form["score_quantiles"]),
         distance_quantiles=_numbers(form["distance_quantiles"]),
@@ -281,15 +282,16 @@ def _check_features(form: ModelForm, refuse) -> None:
     if not names or len(set(names)) != len(names):
         refuse(f"form '{form.name}' has no features or one twice")
     for feature in form.features:
-        known = KNOWN_VALUES.get(feature.name)
+        known = value_definition(feature.name, feature.preset)
         if known is None:
-            refuse(f"the feature '{feature.name[:60]}' is not known (known: {', '.join(KNOWN_VALUES)})")
-        if feature.unit != known.unit:
-            refuse(f"{feature.name} is in '{feature.unit[:30]}' but this version measures it in '{known.unit}'")
-        if feature.preset != known.preset:
+            refuse(f"the feature '{feature.name[:60]}' is not known (standard values: {', '.join(KNOWN_VALUES)})")
+        measured = is_feature_name(feature.name)
+        if not unit_fits(feature.name, feature.unit) if measured else feature.unit != known.unit:
+            refuse(f"{feature.name[:120]} is in '{feature.unit[:30]}' but this version measures it in '{known.unit}'")
+        if not preset_fits(feature.preset) if measured else feature.preset != known.preset:
             refuse(
-                f"{feature.name} was made with the preset '{feature.preset[:40]}' but this version measures it "
-                f"with '{known.preset}'"
+                f"{feature.name[:120]} was made with the preset '{feature.preset[:40]}' but this version measures it "
+                f"with '{'name:digest' if measured else known.preset}'"
             )
         if feature.transform not in TRANSFORMS:
             refuse(f"{feature.name} has the unknown transform '{feature.transform[:30]}'")
@@ -302,11 +304,14 @@ def _check_features(form: ModelForm, refuse) -> None:
 def _check_numbers(form: ModelForm, refuse) -> None:
     numbers = [f.mean for f in form.features] + [f.sd for f in form.features]
     numbers += [f.coefficient for f in form.features] + [q for f in form.features for q in f.quantiles]
-    numbers += [*form.covariance.ravel(), *form.correlation.ravel(), *form.cuts]
+    matrices = [("correlation", form.correlation)]
+    if form.covariance is not None:
+        matrices.append(("covariance", form.covariance))
+    numbers += [v for _, matrix in matrices for v in matrix.ravel()] + [*form.cuts]
     numbers += [*form.score_quantiles, *form.distance_quantiles]
     if not all(math.isfinite(v) for v in numbers):
         refuse(f"form '{form.name}' holds a number that is not finite")
-    for label, matrix in (("covariance", form.covariance), ("correlation", form.correlation)):
+    for label, matrix in matrices:
         if not np.allclose(matrix, matrix.T, rtol=1e-6, atol=1e-12) or np.linalg.eigvalsh(matrix).min() <= 0:
             refuse(f"the {label} of form '{form.name}' is not a symmetric positive matrix")
     for label, quantiles in (("score", form.score_quantiles), ("distance", form.distance_quantiles)):

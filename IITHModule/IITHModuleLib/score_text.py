@@ -21,9 +21,8 @@ def score_text(score: Score) -> str:
     interval = "" if score.ci95 is None else f" (95 % interval {score.ci95[0]:.3g} to {score.ci95[1]:.3g})"
     lines += _wrap(f"{score.unit}: {score.value:.3g}{interval}", "  ")
     for s in score.survival:
-        lines.append(
-            f"  {score.outcome} at {s.years:g} years: {s.probability:.3f} (95 % interval {s.low:.3f} to {s.high:.3f})"
-        )
+        interval = "" if s.low is None else f" (95 % interval {s.low:.3f} to {s.high:.3f})"
+        lines.append(f"  {score.outcome} at {s.years:g} years: {s.probability:.3f}{interval}")
     place = f"group: {score.group}; percentile in training: {score.percentile_in_training:.0f}"
     if score.distance_to_cut is not None:
         place += f"; distance to the nearest cut: {score.distance_to_cut:+.3g} ({score.cut_scale})"

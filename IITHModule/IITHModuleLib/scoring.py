@@ -13,7 +13,7 @@ import numpy as np
 
 from SubregionHabitatLib.errors import CaseRefused
 
-from .case_values import KNOWN_VALUES, CaseValue, CaseValues, check_case_value
+from .case_values import CaseValue, CaseValues, check_case_value, value_definition
 from .model_file import Model, ModelFeature, ModelForm
 from .transforms import TRANSFORMS, needs_positive
 
@@ -44,12 +44,12 @@ class Contribution:
 
 @dataclass(frozen=True)
 class SurvivalPrediction:
-    """Predicted probability of no event up to ``years``, with its 95 % interval."""
+    """Predicted probability of no event up to ``years``, with its 95 % interval (None where the model has none)."""
 
     years: float
     probability: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Score:
     """The answer of one model for one case; value is None exactly when refusal is set.
 
     value: probability (logistic) or hazard relative to a patient with average inputs (Cox); ci95: its
-    interval from the coefficients' covariance; percentile_in_training: of the linear predictor, 0 to 100;
+    interval from the coefficients' covariance, None for a model without standard errors (a lasso);
+    percentile_in_training: of the linear predictor, 0 to 100;
     distance_to_cut: on cut_scale, signed, to the nearest cut; distance_percentile: of the Mahalanobis
     distance of the inputs among the training patients; warnings: plain sentences, range flags first.
     """
@@ -162,6 +163,7 @@ def performance_summary(model: Model, form: ModelForm) -> dict:
             for e in form.performance["external"]
         ],
         "verdict": form.performance["verdict"],
+        **({"internal_name": "OPTIMISTIC, paper's order"} if internal["cross_validated"].get("optimistic") else {}),
     }
 
 
@@ -177,7 +179,9 @@ def _missing_inputs(form: ModelForm, values: CaseValues) -> list[MissingInput]:
             reason = f"it is {value.value:g}, and its logarithm does not exist"
         else:
             continue
-        missing.append(MissingInput(feature.name, form.name, reason, KNOWN_VALUES[feature.name].remedy))
+        missing.append(
+            MissingInput(feature.name, form.name, reason, value_definition(feature.name, feature.preset).remedy)
+        )
     return missing
 
 
@@ -202,6 +206,11 @@ def _score(model: Model, form: ModelForm, values: CaseValues, missing: tuple[Mis
     distance = float(z @ np.linalg.solve(form.correlation, z))
     distance_percentile = _percentile(distance, form.distance_quantiles)
     warnings = _range_warnings(contributions, distance_percentile)
+    in_range = not warnings
+    if model.training.get("paper_order"):
+        warnings.append(
+            "This model is an OPTIMISTIC replay of a paper's order, for comparison only: its performance is too good."
+        )
     nearest = min(form.cuts, key=lambda cut: abs(on_cut_scale - cut)) if form.cuts else None
     return Score(
         **_identity(model),
@@ -220,7 +229,7 @@ def _score(model: Model, form: ModelForm, values: CaseValues, missing: tuple[Mis
         cut_rule=form.cut_rule,
         distance_to_cut=None if nearest is None else on_cut_scale - nearest,
         contributions=contributions,
-        in_range=not warnings,
+        in_range=in_range,
         distance_percentile=distance_percentile,
         inputs_missing=missing,
         warnings=tuple(warnings),
@@ -283,12 +292,14 @@ def _contribution(feature: ModelFeature, case_value: CaseValue) -> Contribution:
         usual_low=low,
         usual_high=high,
         percentile_in_training=None
-        if KNOWN_VALUES[feature.name].yes_no
+        if value_definition(feature.name, feature.preset).yes_no
         else float(np.interp(case_value.value, feature.quantiles, _FEATURE_PERCENTS)),
     )
 
 
-def _probability(form: ModelForm, z: np.ndarray, predictor: float) -> tuple[float, tuple[float, float]]:
+def _probability(form: ModelForm, z: np.ndarray, predictor: float) -> tuple[float, tuple[float, float] | None]:
+    if form.covariance is None:
+        return _expit(predictor), None
     row = np.concatenate([[1.0], z])
     half = Z95 * math.sqrt(row @ form.covariance @ row)
     low, value, high = (_expit(predictor + shift) for shift in (-half, 0.0, half))
@@ -299,7 +310,9 @@ def _expit(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def _relative_hazard(form: ModelForm, z: np.ndarray, predictor: float) -> tuple[float, tuple[float, float]]:
+def _relative_hazard(form: ModelForm, z: np.ndarray, predictor: float) -> tuple[float, tuple[float, float] | None]:
+    if form.covariance is None:
+        return _exp(predictor), None
     half = Z95 * math.sqrt(z @ form.covariance @ z)
     return _exp(predictor), (_exp(predictor - half), _exp(predictor + half))
 
@@ -316,6 +329,9 @@ def _survival(form: ModelForm, z: np.ndarray, predictor: float):
     """
     for horizon in form.horizons:
         hazard = -math.log(horizon.baseline_survival)
+        if form.covariance is None:
+            yield SurvivalPrediction(horizon.years, math.exp(-hazard * _exp(predictor)), None, None)
+            continue
         lever = z * hazard - np.asarray(horizon.drift)
         relative_se = math.sqrt(horizon.hazard_variance + lever @ form.covariance @ lever) / hazard
         log_hazard = predictor + math.log(hazard)

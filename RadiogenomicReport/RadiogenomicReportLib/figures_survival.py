@@ -62,10 +62,13 @@ def _draw(axes, curve: dict, is_case: bool, dashes) -> None:
 def _draw_predictions(axes, predicted: list[dict]) -> None:
     if not predicted:
         return
+    known = all(p["low"] is not None for p in predicted)
     axes.errorbar(
         [p["years"] for p in predicted],
         [p["probability"] for p in predicted],
-        yerr=[[p["probability"] - p["low"] for p in predicted], [p["high"] - p["probability"] for p in predicted]],
+        yerr=[[p["probability"] - p["low"] for p in predicted], [p["high"] - p["probability"] for p in predicted]]
+        if known
+        else None,
         fmt="D",
         ms=5.5,
         color=INK,
@@ -73,7 +76,7 @@ def _draw_predictions(axes, predicted: list[dict]) -> None:
         lw=1.2,
         capsize=3,
         zorder=4,
-        label="predicted for this case, 95 % interval",
+        label="predicted for this case" + (", 95 % interval" if known else ""),
     )
 
 

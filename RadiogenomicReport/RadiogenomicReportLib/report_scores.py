@@ -149,17 +149,17 @@ def headline_result(score: dict) -> dict:
         place = f"{ordinal(score['percentile_in_training'])} percentile of the "
         place += "SIMULATED reference" if is_simulated_reference(score) else "training patients"
         return {"label": f"{score['unit']}; {place}", "value": decimals(score["value"], 1), "ci": None}
-    low, high = score["ci95"]
+    low, high = score["ci95"] or (None, None)  # a lasso has no interval
     if score["kind"] == "logistic":
         return {
             "label": f"predicted {score['unit']}",
             "value": percent(score["value"], 0),
-            "ci": f"{decimals(100 * low, 0)} to {percent(high, 0)}",
+            "ci": None if low is None else f"{decimals(100 * low, 0)} to {percent(high, 0)}",
         }
     return {
         "label": f"predicted {score['unit']}",
         "value": f"{number(score['value'], 2)}×",
-        "ci": f"{number(low, 2)} to {number(high, 2)}",
+        "ci": None if low is None else f"{number(low, 2)} to {number(high, 2)}",
     }
 
 
@@ -213,7 +213,9 @@ def _measured(entry: dict) -> dict:
     }
 
 
-def _range(entry: dict, percent_places: int) -> str:
+def _range(entry: dict, percent_places: int) -> str | None:
+    if entry["low"] is None:
+        return None
     return f"{decimals(100 * entry['low'], percent_places)} to {percent(entry['high'], percent_places)}"
 
 

@@ -97,6 +97,21 @@ def read_exam_table(path: str | Path) -> ExamTable:
     return _table(path, *found)
 
 
+def exam_cells(path: str | Path, names: Sequence[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """(patient, visit) -> the texts of further columns ``names`` of a wide table, those that it has."""
+    path = Path(path)
+    with _lines(path) as lines:
+        reader = csv.reader(lines, strict=True)
+        header = next(reader, [])
+        columns = {name: i for i, name in reversed(list(enumerate(header)))}
+        identity = _identity(path, columns)
+        return {
+            identity(cells)[0]: {name: cells[columns[name]] for name in names if name in columns}
+            for cells in reader
+            if len(cells) == len(header)
+        }
+
+
 def two_visits(table: ExamTable, asked: Sequence[str] | None = None) -> tuple[str, str]:
     """First and second visit: those asked for, or the only two that the table has when a number in their names orders
     them. Raises InputError where neither says which comes first."""

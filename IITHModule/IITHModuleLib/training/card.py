@@ -57,7 +57,7 @@ def _inputs(content: dict) -> list[str]:
     lines = ["## Inputs", "", "| input | unit | enters as | meaning |", "|---|---|---|---|"]
     for f in features.values():
         enters = "itself" if f["transform"] == "identity" else f["transform"]
-        lines.append(f"| `{f['name']}` | {f['unit']} | {enters} | {f['definition']} |")
+        lines.append(f"| `{_cell(f['name'])}` | {f['unit']} | {enters} | {f['definition']} |")
     if len(content["forms"]) > 1:
         names = [f'"{form["name"]}"' for form in content["forms"]]
         lines += ["", f"Forms, in order: {', '.join(names)}. The first whose inputs are all there is used."]
@@ -95,16 +95,20 @@ def _coefficients(content: dict, form: dict) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     if "intercept" in form:
-        lines.append(
-            f"| intercept | {form['intercept']:.4f} | {form['covariance']['matrix'][0][0] ** 0.5:.4f} | | | | |"
-        )
+        error = f"{form['covariance']['matrix'][0][0] ** 0.5:.4f}" if "covariance" in form else ""
+        lines.append(f"| intercept | {form['intercept']:.4f} | {error} | | | | |")
     for f in form["features"]:
         name = f["name"] if f["transform"] == "identity" else f"{f['transform']} {f['name']}"
-        p = math.erfc(abs(f["coefficient"] / f["standard_error"]) / math.sqrt(2))
+        error = p = ""
+        if "standard_error" in f:
+            error = f"{f['standard_error']:.4f}"
+            p = _bare_p(math.erfc(abs(f["coefficient"] / f["standard_error"]) / math.sqrt(2)))
         lines.append(
-            f"| {name} | {f['coefficient']:.4f} | {f['standard_error']:.4f} | {_bare_p(p)} | "
+            f"| {_cell(name)} | {f['coefficient']:.4f} | {error} | {p} | "
             f"{math.exp(f['coefficient']):.3f} | {f['mean']:.4g} | {f['sd']:.4g} |"
         )
+    if "covariance" not in form:
+        lines += ["", "A lasso has no standard errors, so predictions of this form have no interval."]
     groups = form["groups"]
     cuts = ", ".join(f"{c:.4g}" for c in groups["cuts"])
     lines += ["", f"Groups {', '.join(groups['names'])}: cut at {cuts} ({groups['scale']}); {groups['rule']}."]
@@ -127,6 +131,11 @@ def _coefficients(content: dict, form: dict) -> list[str]:
             f"Proportional hazards (scaled Schoenfeld residuals against the rank of time): {tests}; {reading}.",
         ]
     return [*lines, ""]
+
+
+def _cell(name: str) -> str:
+    """A name with bars as a cell of a table."""
+    return name.replace("|", "\\|")
 
 
 def _ci(m: dict, digits: int = 3) -> str:
@@ -258,7 +267,9 @@ def _range(content: dict) -> list[str]:
     for form in content["forms"]:
         for f in form["features"]:
             q = f["training_quantiles"]
-            lines.append(f"| {form['name']} | {f['name']} ({f['unit']}) | {q[1]:.6g} | {q[4]:.6g} | {q[7]:.6g} |")
+            lines.append(
+                f"| {form['name']} | {_cell(f['name'])} ({f['unit']}) | {q[1]:.6g} | {q[4]:.6g} | {q[7]:.6g} |"
+            )
     return [*lines, ""]
 
 

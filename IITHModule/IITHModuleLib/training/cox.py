@@ -44,10 +44,13 @@ class Baseline:
         return float(self.cumulative_hazard[k]), float(self.hazard_variance[k]), self.drift[k]
 
 
-def fit_cox(design: np.ndarray, time_days: np.ndarray, event: np.ndarray) -> CoxFit:
-    """Partial likelihood with Efron's ties to a precision of 1e-11; InputError when it does not converge."""
+def fit_cox(design: np.ndarray, time_days: np.ndarray, event: np.ndarray, ridge: float = 0.0) -> CoxFit:
+    """Partial likelihood with Efron's ties to a precision of 1e-11; InputError when it does not converge.
+
+    ridge: the log likelihood is maximized less ridge / 2 times the sum of squared coefficients per SD.
+    """
     z, mean, sd = standardize(design)
-    fitter = _lifelines(z, time_days, event)
+    fitter = _lifelines(z, time_days, event, ridge / len(z))
     return CoxFit(
         mean,
         sd,
@@ -57,7 +60,7 @@ def fit_cox(design: np.ndarray, time_days: np.ndarray, event: np.ndarray) -> Cox
     )
 
 
-def _lifelines(z: np.ndarray, time_days: np.ndarray, event: np.ndarray):
+def _lifelines(z: np.ndarray, time_days: np.ndarray, event: np.ndarray, penalizer: float = 0.0):
     import pandas as pd
     from lifelines import CoxPHFitter
     from lifelines.exceptions import ConvergenceError, ConvergenceWarning
@@ -67,7 +70,7 @@ def _lifelines(z: np.ndarray, time_days: np.ndarray, event: np.ndarray):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ConvergenceWarning)
-            return CoxPHFitter().fit(frame, "time", "event", fit_options={"precision": 1e-11})
+            return CoxPHFitter(penalizer=penalizer).fit(frame, "time", "event", fit_options={"precision": 1e-11})
     except (ConvergenceError, ConvergenceWarning, np.linalg.LinAlgError):
         raise InputError(
             "The Cox model cannot be fitted (the features separate the outcome completely, or repeat each other); "

@@ -18,7 +18,20 @@ TRAINERS = {
     "cox": "run",
     "heterogeneity_index": "su_iith",
     "phenotype_centroid": "delta_phenotypes",
+    "radiomics_logistic": "radiomics_run",
+    "radiomics_cox": "radiomics_run",
 }
+# Options that only the kinds with a selection of features have a use for.
+SELECTION_KINDS = ("radiomics_logistic", "radiomics_cox")
+SELECTION_OPTIONS = (
+    "paper_order", "event", "time_days", "horizon_years", "features", "values", "penalty", "model_id",
+)  # fmt: skip
+
+
+_OPTIONS = {
+    "outcomes": "OUTCOMES", "features": "--feature", "values": "--value", "horizon_years": "--horizon",
+    "model_id": "--id",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,10 @@ class TrainingRequest:
     """What `iith train` was asked for; a kind refuses, by InputError, what it has no use for.
 
     outcomes: None where none was given; external: name -> further table; stable: list of reproducible features;
-    visits: first and second visit of a kind that compares two.
+    visits: first and second visit of a kind that compares two, or the visits to train on. The rest is for kinds with a
+    selection of features: paper_order replays the paper's order; event, time_days, horizon_years, features (patterns
+    region|image|feature), values (NAME or NAME=COLUMN), penalty (an estimator) and model_id stand in for what the
+    protocol says.
     """
 
     protocol: str | Path
@@ -35,15 +51,23 @@ class TrainingRequest:
     out: Path
     external: Mapping[str, Path] = field(default_factory=dict)
     stable: Path | None = None
-    visits: tuple[str, str] | None = None
+    visits: tuple[str, ...] | None = None
     overwrite: bool = False
+    paper_order: bool = False
+    event: str | None = None
+    time_days: str | None = None
+    horizon_years: float | None = None
+    features: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    penalty: str | None = None
+    model_id: str | None = None
     progress: Callable[[str], None] = lambda message: None
 
     def refuse(self, names: tuple[str, ...], kind: str) -> None:
         """Raise InputError when an option among ``names`` was given that this kind has no use for."""
         for name in names:
             if getattr(self, name):
-                option = "OUTCOMES" if name == "outcomes" else f"--{name}"
+                option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
                 raise InputError(f"A protocol of the kind {kind} makes no use of {option}; leave it out.")
 
 
@@ -59,6 +83,8 @@ class TrainedModel:
 def train_model(request: TrainingRequest) -> TrainedModel:
     """Fit a model by the protocol's kind and write its folder. Raises InputError where anything does not fit."""
     kind = protocol_kind(request.protocol)
+    if kind not in SELECTION_KINDS:
+        request.refuse(SELECTION_OPTIONS, kind)
     return import_module(f".{TRAINERS[kind]}", __package__).train_model(request)
 
 

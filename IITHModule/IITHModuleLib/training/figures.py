@@ -99,7 +99,8 @@ def _calibration_of_survival(form: dict, path: Path) -> None:
 
 def _risk_groups(content: dict, form: dict, path: Path) -> None:
     figure, axes = _axes()
-    for curve, color in zip(form["reference_curves"], (COLORS[2], COLORS[0], COLORS[1]), strict=True):
+    colors = (COLORS[2], COLORS[0], COLORS[1]) if len(form["reference_curves"]) > 2 else (COLORS[0], COLORS[1])
+    for curve, color in zip(form["reference_curves"], colors, strict=True):
         years = [d / 365.25 for d in curve["time_days"]]
         label = f"{curve['group']} (n={curve['n']}, events {curve['n_events']})"
         axes.step(years, curve["survival"], where="post", color=color, label=label)

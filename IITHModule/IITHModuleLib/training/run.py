@@ -67,7 +67,7 @@ def train(
     Raises InputError when a table does not fit, and when ``out`` exists and overwrite is False.
     """
     plan, out = load_protocol(protocol), Path(out)
-    _check_target(out, overwrite)
+    check_target(out, overwrite)
     paths = {"TABLE": Path(table), "OUTCOMES": Path(outcomes)} | {k: Path(v) for k, v in (external or {}).items()}
     tables = _Tables(plan, paths)
     task = _task(plan)
@@ -78,9 +78,9 @@ def train(
         test_sets = [tables.external(e, form) for e in plan.external if not e.forms or form.name in e.forms]
         fit, performance = evaluate_form(task, form, patients, test_sets)
         forms.append(_form_json(plan, form, patients, test_sets, fit, performance))
-    content = _rounded(_model_json(plan, tables, forms))
+    content = rounded(_model_json(plan, tables, forms))
     progress("writing the model folder")
-    _write_folder(content, out, overwrite)
+    write_folder(content, out, overwrite)
     return load_model(out)
 
 
@@ -134,14 +134,14 @@ class _Tables:
     def record(self) -> list[dict]:
         """File name and digest of every table used; never a folder of this machine."""
         rows = []
-        for name, path in sorted(self.paths.items(), key=lambda item: _place(item[0])):
+        for name, path in sorted(self.paths.items(), key=lambda item: table_place(item[0])):
             usual = self.plan.tables.get(name, {}).get("usual_path", "")
             shown = usual if usual and Path(usual).name == path.name else path.name
             rows.append({"role": name, "file": shown, "sha256": file_digest(path)})
         return rows
 
 
-def _place(role: str) -> tuple[int, str]:
+def table_place(role: str) -> tuple[int, str]:
     """Training tables first, then external ones by name, in whatever order the user gave them."""
     return {"TABLE": 0, "OUTCOMES": 1}.get(role, 2), role
 
@@ -176,7 +176,7 @@ def _form_json(plan: Protocol, form: FormPlan, patients: Patients, test_sets, fi
         result["covariance"]["names"] = ["intercept", *names]
         result["groups"] = _youden_groups(plan, patients, predictor, form, fit, test_sets, performance)
     else:
-        result |= _survival_json(plan, patients, design, fit, predictor)
+        result |= survival_json(plan.outcome, plan.groups["names"], patients, design, fit, predictor)
         performance["proportional_hazards_p"] = dict(
             zip(names, proportional_hazards_p(design, patients.time_days, patients.event), strict=True)
         )
@@ -218,21 +218,26 @@ def _youden_groups(plan, patients, predictor, form, fit, test_sets, performance)
     }
 
 
-def _survival_json(plan: Protocol, patients: Patients, design, fit, predictor) -> dict:
+def survival_json(
+    outcome: dict, names: list[str], patients: Patients, design, fit, predictor, cuts=None, rule: str = ""
+) -> dict:
+    """Baseline, horizons, groups and reference curves of a Cox form; groups by tertiles unless ``cuts`` are given."""
     baseline = breslow_baseline(fit, design, patients.time_days, patients.event)
     last = np.sort(patients.time_days)[-MIN_AT_RISK]
     days = np.arange(0, math.floor(last / (0.1 * DAYS_PER_YEAR)) + 1) * 0.1 * DAYS_PER_YEAR
-    cuts = np.percentile(predictor, [100 / 3, 200 / 3])
+    if cuts is None:
+        cuts = np.percentile(predictor, [100 / 3, 200 / 3])
+        rule = "tertiles of the linear predictor among the training patients"
     group = np.searchsorted(cuts, predictor, side="right")
     grid = np.arange(0, math.floor(last / (0.25 * DAYS_PER_YEAR)) + 1) * 0.25 * DAYS_PER_YEAR
     curves = []
-    for k, name in enumerate(plan.groups["names"]):
+    for k, name in enumerate(names):
         rows = kaplan_meier(patients.time_days[group == k], patients.event[group == k], grid)
         curve = {"group": name, "n": int((group == k).sum()), "n_events": int(patients.event[group == k].sum())}
         curve |= {key: [row[key] for row in rows] for key in ("time_days", "survival", "low", "high", "at_risk")}
         curves.append(curve)
     horizons = []
-    for years in plan.outcome["horizons_years"]:
+    for years in outcome["horizons_years"]:
         if years * DAYS_PER_YEAR > last:
             raise InputError(
                 f"Fewer than {MIN_AT_RISK} patients were followed up for {years:g} years; shorten horizons_years."
@@ -251,10 +256,10 @@ def _survival_json(plan: Protocol, patients: Patients, design, fit, predictor) -
         "baseline": {"time_days": days, "survival": [math.exp(-baseline.at(d)[0]) for d in days]},
         "horizons": horizons,
         "groups": {
-            "names": plan.groups["names"],
+            "names": names,
             "cuts": cuts,
             "scale": "linear predictor",
-            "rule": "tertiles of the linear predictor among the training patients",
+            "rule": rule,
         },
         "reference_curves": curves,
     }
@@ -298,14 +303,14 @@ def _command(plan: Protocol, record: list[dict]) -> str:
     return " ".join([*parts, f"--out Resources/Models/{plan.id}"])
 
 
-def _rounded(value):
+def rounded(value):
     """Plain JSON types, floats to SIGNIFICANT_DIGITS, so that training again writes the same file."""
     if isinstance(value, dict):
-        return {str(k): _rounded(v) for k, v in value.items()}
+        return {str(k): rounded(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(v) for v in value]
+        return [rounded(v) for v in value]
     if isinstance(value, np.ndarray):
-        return _rounded(value.tolist())
+        return rounded(value.tolist())
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, np.integer)):
@@ -322,7 +327,7 @@ def _on_one_line(match: re.Match) -> str:
     return "[" + " ".join(match.group()[1:-1].split()) + "]"
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
+def check_target(out: Path, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; give a folder for the model.")
     if out.exists() and any(out.iterdir()):
@@ -334,7 +339,7 @@ def _check_target(out: Path, overwrite: bool) -> None:
             raise InputError(f"{out} is not a model folder, so it is not replaced; give another folder.")
 
 
-def _write_folder(content: dict, out: Path, overwrite: bool) -> None:
+def write_folder(content: dict, out: Path, overwrite: bool) -> None:
     from .card import model_card
     from .figures import write_figures
 

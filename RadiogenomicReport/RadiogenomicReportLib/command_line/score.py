@@ -9,7 +9,16 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from IITHModuleLib.case_values import KNOWN_VALUES, case_values_from_json, case_values_from_row, user_value
+from IITHModuleLib.case_values import (
+    KNOWN_VALUES,
+    case_values_from_json,
+    case_values_from_row,
+    column_of,
+    user_value,
+)
+from IITHModuleLib.feature_inputs import check_preset, feature_names, with_features
+from IITHModuleLib.feature_values import CURVE_IMAGE, feature_key, is_feature_name
+from IITHModuleLib.heterogeneity.exam_table import exam_cells, read_exam_table
 from IITHModuleLib.model_file import Model, load_model, model_kind
 from IITHModuleLib.score_text import score_text
 from IITHModuleLib.scoring import Score, score_case, try_score_case
@@ -33,9 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         description="Apply a model. MODEL is a shipped model (see `iith models`), a model folder or a model.json. "
         "RESULT is a result folder of `iith analyze` or its case.json; a score is printed. TABLE is a CSV file whose "
         f"columns have the standard names ({', '.join(KNOWN_VALUES)}; patient_id is carried along); CSV is printed "
-        "with the reason for every patient the model refuses. For a heterogeneity index TABLE is a feature table of "
-        "`iith batch` or `iith features`. A phenotype of change needs two visits: RESULT and "
-        "SECOND, or a feature table of `iith batch` or `iith features` that holds both. Research use only.",
+        "with the reason for every patient the model refuses. For a model trained on features, or a heterogeneity "
+        "index, TABLE is a feature table of `iith batch` or `iith features`. A phenotype of change needs two visits: "
+        "RESULT and SECOND, or a feature table of `iith batch` or `iith features` that holds both. Research use only.",
     )
     parser.add_argument("model", metavar="MODEL", help="shipped model id, model folder or model.json")
     parser.add_argument("case", type=Path, metavar="RESULT_OR_TABLE", help="result folder, case.json or CSV table")
@@ -53,21 +62,34 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"A model of the kind {kind[:40]} scores one visit; leave the second one and --visits out.")
     model = load_model(args.model)
     given = clinical_values(args)
-    if args.case.suffix.lower() in (".csv", ".tsv") and not args.case.is_dir():
+    features = feature_names(model)
+    if _is_table(args.case):
         if given:
             raise InputError("--hr, --her2, --age and the like are for one case; add columns with the standard names.")
-        return _run_table(model, args.case, getattr(args, "json", False))
+        return _run_table(model, args.case, getattr(args, "json", False), bool(features))
     path = args.case / "case.json" if args.case.is_dir() else args.case
     content, _ = read_json(path, "case file", MAX_CASE_BYTES)
     values = case_values_from_json(content.get("case_values"), str(path))
     values |= {name: user_value(name, number) for name, number in given.items()}
+    if features:
+        from ..feature_table import result_features
+
+        values = with_features(model, values, result_features(path.parent))
     score = score_case(model, values)
     print(json.dumps(score.to_json(), indent=1) if getattr(args, "json", False) else score_text(score))
     return 0
 
 
-def _run_table(model: Model, path: Path, as_json: bool) -> int:
-    results = [(patient, _score_row(model, row)) for patient, row in _rows(path, model)]
+def _is_table(path: Path) -> bool:
+    name = path.name.lower()
+    return name.endswith((".csv", ".tsv", ".csv.gz")) and not path.is_dir()
+
+
+def _run_table(model: Model, path: Path, as_json: bool, of_features: bool) -> int:
+    if of_features:
+        results = _score_exams(model, path)
+    else:
+        results = [(patient, _score_row(model, row)) for patient, row in _rows(path, model)]
     if as_json:
         rows = [
             {"patient_id": patient} | (s.to_json() if isinstance(s, Score) else {"refusal": s})
@@ -95,7 +117,7 @@ def _rows(path: Path, model: Model):
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"The table {path} cannot be read ({error}); give a CSV text file.") from None
-    wanted = [f.name for form in model.forms for f in form.features]
+    wanted = [column_of(f.name) for form in model.forms for f in form.features]
     if not set(columns) & set(wanted):
         raise InputError(f"The table {path} has none of the columns {', '.join(dict.fromkeys(wanted))}; name them so.")
     if not rows:
@@ -103,10 +125,37 @@ def _rows(path: Path, model: Model):
     return [(row.get("patient_id") or str(number), row) for number, row in enumerate(rows, start=1)]
 
 
+def _score_exams(model: Model, path: Path) -> list[tuple[str, Score | str]]:
+    """The exams of a feature table of `iith batch` or `iith features`; clinical inputs are further columns of it."""
+    table = read_exam_table(path)
+    check_preset(model, table.preset, table.preset_digest)
+    keys, values = table.keys, table.values
+    if any(feature_key(name)[1] == CURVE_IMAGE for name in feature_names(model)):
+        from IITHModuleLib.training.cohort import with_curves
+
+        keys, values = with_curves(keys, values)
+    others = [f.name for form in model.forms for f in form.features if not is_feature_name(f.name)]
+    cells = exam_cells(path, [column_of(name) for name in others]) if others else {}
+    results = []
+    for patient, visit, row in zip(table.patients, table.visits, values, strict=True):
+        given = cells.get((patient, visit), {})
+        found = case_values_from_row({name: given.get(column_of(name), "") for name in others}, others)
+        results.append(
+            (
+                f"{patient} {visit}".strip(),
+                try_score_case(model, with_features(model, found, dict(zip(keys, row.tolist(), strict=True)))),
+            )
+        )
+    return results
+
+
 def _score_row(model: Model, row: dict) -> Score | str:
     """The score, or the reason when a cell is unusable: faults stay with their row."""
     try:
-        return try_score_case(model, case_values_from_row(row))
+        names = [f.name for form in model.forms for f in form.features]
+        return try_score_case(
+            model, case_values_from_row({**row, **{n: row.get(column_of(n), "") for n in names}}, names)
+        )
     except InputError as error:
         return str(error)
 
@@ -127,8 +176,8 @@ def _table_row(model: Model, patient: str, score: Score | str) -> dict:
         "form": score.form,
         "value": f"{score.value:.6g}",
         "unit": score.unit,
-        "ci95_low": f"{score.ci95[0]:.6g}",
-        "ci95_high": f"{score.ci95[1]:.6g}",
+        "ci95_low": "" if score.ci95 is None else f"{score.ci95[0]:.6g}",
+        "ci95_high": "" if score.ci95 is None else f"{score.ci95[1]:.6g}",
         "group": score.group,
         "percentile_in_training": f"{score.percentile_in_training:.1f}",
         "distance_to_cut": "" if score.distance_to_cut is None else f"{score.distance_to_cut:.6g}",

@@ -37,6 +37,32 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         "--stable", type=Path, metavar="FILE", help="use only the features of this list, made by `iith agreement`"
     )
     parser.add_argument("--visits", metavar="FIRST,SECOND", help="names of the two visits to compare (chitalia-delta)")
+    choice = parser.add_argument_group(
+        "protocols that select features: zhou-model1/2/3, zhou-prm, zhou-gprm, wang-radscore, logistic, cox"
+    )
+    choice.add_argument(
+        "--paper-order", action="store_true",
+        help="select on all patients before cross-validating, as the paper does; the model is stamped OPTIMISTIC",
+    )  # fmt: skip
+    choice.add_argument("--event", metavar="COLUMN", help="column of OUTCOMES with 1 (event, response) and 0")
+    choice.add_argument("--time-days", metavar="COLUMN", help="column of OUTCOMES with the follow-up in days (cox)")
+    choice.add_argument(
+        "--horizon", type=float, metavar="YEARS", help="time of predicted survival and of the cut (cox)"
+    )
+    choice.add_argument(
+        "--feature", action="append", default=[], metavar="REGION|IMAGE|FEATURE",
+        help="features to read instead of the protocol's, with * and ? as in file names (repeatable)",
+    )  # fmt: skip
+    choice.add_argument(
+        "--value", action="append", default=[], metavar="NAME[=COLUMN]",
+        help="value of OUTCOMES that enters without selection: hr, her2, age_years, ki67_high, lvi, vaf_GENE or "
+        "table:COLUMN (repeatable)",
+    )  # fmt: skip
+    choice.add_argument(
+        "--penalty", choices=("maximum likelihood", "firth", "ridge"),
+        help="how the last step is fitted (protocols without lasso); firth or ridge where values separate the outcome",
+    )  # fmt: skip
+    choice.add_argument("--id", metavar="ID", help="id of the model instead of the protocol's")
     parser.add_argument("--overwrite", action="store_true", help="replace the model that is in MODEL")
     return parser
 
@@ -55,6 +81,14 @@ def run(args: argparse.Namespace) -> int:
             stable=args.stable,
             visits=_visits(args.visits),
             overwrite=args.overwrite,
+            paper_order=args.paper_order,
+            event=args.event,
+            time_days=args.time_days,
+            horizon_years=args.horizon,
+            features=tuple(args.feature),
+            values=tuple(args.value),
+            penalty=args.penalty,
+            model_id=args.id,
             progress=lambda message: print(f"iith train: {message}", file=sys.stderr),
         )
     )
