@@ -63,7 +63,7 @@ def report_files(
 
         require_reportlab()
     files: dict[str, bytes] = {}
-    html = page()
+    html = page() if {"html", "figures"} & set(formats) else ""
     if "html" in formats:
         files[f"{name}.html"] = html.encode("utf-8")
     if {"pdf", "figures"} & set(formats):
