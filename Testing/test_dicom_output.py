@@ -375,6 +375,7 @@ def test_identity_is_copied_when_asked_for(small, named, tmp_path):
         assert ds.PatientSex == ""  # no legal value in the source
         assert "PatientIdentityRemoved" not in ds
         assert ds.SOPInstanceUID != pydicom.dcmread(other).SOPInstanceUID  # another content, another object
+    check_no_errors(paths)
 
 
 # ---- the same again ----------------------------------------------------------------------------------------------
