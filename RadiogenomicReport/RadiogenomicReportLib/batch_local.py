@@ -81,6 +81,19 @@ def run_local(
         _stop([started for started, _ in running.values()])
 
 
+def run_here(tasks: Sequence[NamedTask], report: Callable[[TaskOutcome], None]) -> None:
+    """Run tasks one after another in this process, for hosts that cannot start further ones.
+
+    A task that kills the process ends the run; what is done stays and ``--resume`` goes on.
+    """
+    import SimpleITK as sitk
+
+    # As on every worker: sums come out the same however many cores there are.
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    for task in tasks:
+        report(run_task(task))
+
+
 def _start(task: NamedTask, work: Callable[[NamedTask], TaskOutcome]) -> _Running:
     # A forked process would inherit ITK's and BLAS' threads in whatever state they are.
     context = multiprocessing.get_context("spawn")

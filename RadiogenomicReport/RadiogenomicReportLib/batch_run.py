@@ -11,7 +11,7 @@ from typing import Protocol
 from SubregionHabitatLib.errors import InputError
 
 from .batch_folder import EXAMS, batch_folder
-from .batch_local import default_jobs, run_local
+from .batch_local import default_jobs, run_here, run_local
 from .batch_names import exam_names
 from .batch_tables import COHORT_TABLE, FEATURES_TABLE, RESULT_COLUMNS, CohortEntry, check_result, write_tables
 from .batch_task import FAILED, KEPT, BatchTask, TaskOutcome, failed, is_done, task_parameters
@@ -73,22 +73,23 @@ def run_batch(
     """Analyze every exam into ``out/exams`` and write ``out/cohort.csv`` and ``out/features_wide.csv.gz``.
 
     An exam that fails is a row with its reason; the others go on. jobs: processes at a time (default: the cores, at
-    most 8); scheduler: address of a Dask scheduler instead. resume: keep results that were made from the same files by
-    the same parameters. The tables depend on the exams and their order alone: a run that was killed and resumed writes
-    the same bytes. carried: names of the carried columns in the order of the table. Raises InputError where nothing
-    can be started: a folder that cannot be used, a preset or model that does not exist, no scheduler.
+    most 8; 0: one exam after another in this process); scheduler: address of a Dask scheduler instead. resume: keep
+    results that were made from the same files by the same parameters. The tables depend on the exams and their order
+    alone: a run that was killed and resumed writes the same bytes. carried: names of the carried columns in the order
+    of the table. Raises InputError where nothing can be started: a folder that cannot be used, a preset or model that
+    does not exist, no scheduler.
     """
     progress = progress or SilentCohort()
     jobs = default_jobs() if jobs is None else jobs
-    if jobs < 1:
-        raise InputError(f"--jobs {jobs} is not possible; give 1 or more.")
+    if jobs < 0:
+        raise InputError(f"--jobs {jobs} is not possible; give 1 or more, or 0 to work in this process alone.")
     names = _names(exams, carried)
     with batch_folder(out, resume) as folder:
         tasks = _tasks(exams, names, folder)
         for table in (COHORT_TABLE, FEATURES_TABLE):
             (folder / table).unlink(missing_ok=True)  # tables are to agree with the results that lie beside them
         found = {name: failed(name, exam.fault) for name, exam in zip(names, exams, strict=True) if not exam.request}
-        kept = _kept(tasks, jobs)
+        kept = _kept(tasks, max(jobs, 1))
         progress.begin(len(exams), len(kept))
 
         def report(outcome: TaskOutcome) -> None:
@@ -103,6 +104,8 @@ def run_batch(
             from .batch_dask import run_on_scheduler
 
             run_on_scheduler(todo, scheduler, report)
+        elif todo and jobs == 0:
+            run_here(todo, report)
         elif todo:
             run_local(todo, jobs, report)
         outcomes = tuple(_checked(found[name], folder) for name in names)

@@ -40,7 +40,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     )
     parser.add_argument("cohort", type=Path, metavar="COHORT.csv", help="table of exams")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the cohort")
-    parser.add_argument("--jobs", type=int, metavar="N", help="exams at a time (default: the cores, at most 8)")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N",
+        help="exams at a time, each in a process of its own (default: the cores, at most 8); 0: one after another in "
+        "this process",
+    )  # fmt: skip
     parser.add_argument("--scheduler", metavar="ADDRESS", help="work on the Dask cluster of this scheduler instead")
     parser.add_argument(
         "--resume", action="store_true", help="keep the results made from the same files by the same parameters"
