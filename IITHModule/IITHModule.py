@@ -18,6 +18,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 RADIOMICS_EXTENSION = "SlicerRadiomics"
+FEATURE_COLUMNS = ("region", "image", "feature", "value", "unit", "reason")
 
 
 class IITHModule(ScriptedLoadableModule):
@@ -147,6 +148,24 @@ class CaseNodes(NamedTuple):
     notes: tuple
 
 
+class VisitNodes(NamedTuple):
+    """phenotypeTable: the phenotype of change, distances and changes of size; chart: the distances to every phenotype;
+    notes: one sentence each."""
+
+    phenotypeTable: object
+    chart: object
+    notes: tuple
+
+
+class BatchNodes(NamedTuple):
+    """cohortTable: one row per exam, as cohort.csv; featuresPath: the table of all features; notes: what was printed
+    last."""
+
+    cohortTable: object
+    featuresPath: object
+    notes: tuple
+
+
 class IITHModuleLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
@@ -211,6 +230,83 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         results = mrml_bridge.ExamResults.of(segmentation)
         return self._show(results, features, scores, clinical or {}, models)
 
+    def processVisits(self, first, second, model, progress=None) -> VisitNodes:
+        """Phenotype of the change between two visits, with the change of functional tumor volume and longest diameter.
+
+        A visit whose features are not in the scene, or were made with another preset, gets those the model needs. The
+        results belong to the second visit. Raises InputError where the visits or the model do not fit, CaseRefused
+        where the model refuses the patient.
+
+        :param first, second: results of the SubregionHabitat module on the two exams
+        :param model: folder, model.json or id of a model of the kind phenotype_centroid
+        """
+        from IITHModuleLib.heterogeneity.phenotype_file import FORMAT
+        from IITHModuleLib.heterogeneity.phenotype_visits import phenotype_of_visits
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.errors import InputError
+        from SubregionHabitatLib.progress import Part, Silent
+
+        progress = progress or Silent()
+        loaded = FORMAT.load(model)
+        if first is None or second is None or first is second:
+            raise InputError("Two visits are needed; select the habitat segmentation of each exam.")
+        features, sizes = [], []
+        for number, visit in enumerate((first, second)):
+            part = Part(progress, 0.5 * number, 0.5 * (number + 1))
+            features.append(self._visitFeatures(visit, loaded.model, part))
+            sizes.append(visitSize(mrml_bridge.ExamResults.of(visit)))
+        found = phenotype_of_visits(loaded, *features, *sizes)
+        return showPhenotype(mrml_bridge.ExamResults.of(second), found)
+
+    def _visitFeatures(self, segmentation, model, progress):
+        from SubregionHabitatLib import mrml_bridge
+
+        def held():
+            table = featureTableOf(mrml_bridge.ExamResults.of(segmentation))
+            fits = table is not None and table.preset_digest == model.preset_digest
+            return table if fits or (table is not None and not model.preset_digest) else None
+
+        found = held()
+        if found is None:
+            self.processNodes(segmentation, preset=model.preset, progress=progress)
+            found = held()
+        return found
+
+    def runBatch(self, cohort, out, options=(), resume=False, progress=None) -> BatchNodes:
+        """Analyze every exam of a cohort table, as ``iith batch`` does, in a process of its own; see docs/batch.md.
+
+        Exams that fail are rows with their reason. Cancelling through ``progress`` keeps what is done: call again with
+        resume=True. Raises InputError where the table or an option cannot be used.
+
+        :param cohort: path of the CSV table of exams
+        :param out: folder for the results
+        :param options: further options of ``iith batch``, for example ["--preset", "captk"]
+        """
+        import csv
+        import re
+        from pathlib import Path
+
+        from SubregionHabitatLib.progress import Silent
+        from SubregionHabitatLib.python_child import run_python
+
+        ended = re.compile(r"^(\d+) of (\d+): (.*)$")
+
+        def readStep(line):
+            found = ended.match(line)
+            return (int(found[1]) / int(found[2]), found[3]) if found else None
+
+        # --jobs 0: inside Slicer's Python no further processes can be relied on
+        arguments = ["batch", cohort, "--out", out, "--jobs", "0", *(["--resume"] if resume else []), *options]
+        module = "RadiogenomicReportLib.command_line.main"
+        lines = run_python(module, arguments, progress or Silent(), readStep, one_thread=True)
+        with (Path(out) / "cohort.csv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        table = slicer.mrmlScene.AddNewNodeByClass(
+            "vtkMRMLTableNode", slicer.mrmlScene.GenerateUniqueName("IITH cohort")
+        )
+        showCohort(table, rows)
+        return BatchNodes(table, Path(out) / "features_wide.csv.gz", tuple(lines[-2:]))
+
     @staticmethod
     def _engine(name: str):
         """The feature engine; where PyRadiomics is missing, the extension that brings it is offered first."""
@@ -250,8 +346,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
             results.remove("table.features")
         else:
             featureTable = results.node("table.features", "vtkMRMLTableNode", "IITH features")
-            names = ("region", "image", "feature", "value", "unit", "reason")
-            columns = [Column(name, [getattr(row, name) for row in features.rows]) for name in names]
+            columns = [Column(name, [getattr(row, name) for row in features.rows]) for name in FEATURE_COLUMNS]
             mrml_bridge.set_table(featureTable, columns)
             for name in ("preset", "preset_digest", "engine", "engine_version"):
                 featureTable.SetAttribute(f"IITH.{name}", getattr(features, name))
@@ -288,6 +383,75 @@ def scoreColumns(scores) -> list:
         Column("licence", [s.licence for s in scores]),
         Column("note", [s.note for s in scores]),
     ]
+
+
+def featureTableOf(results):
+    """The features of an exam in the scene as IITHModuleLib's FeatureTable, None where there are none."""
+    from IITHModuleLib.features import FeatureRow, FeatureTable
+    from SubregionHabitatLib.mrml_bridge import table_rows
+
+    node = results.find("table.features")
+    if node is None:
+        return None
+    rows = tuple(FeatureRow(*(row[n] for n in FEATURE_COLUMNS)) for row in table_rows(node))
+    made_by = (node.GetAttribute(f"IITH.{n}") or "" for n in ("preset", "preset_digest", "engine", "engine_version"))
+    return FeatureTable(rows, *made_by)
+
+
+def visitSize(results):
+    """Functional tumor volume and longest diameter of an exam in the scene."""
+    from IITHModuleLib.heterogeneity.size_change import LesionSize
+    from SubregionHabitatLib.mrml_bridge import table_rows
+
+    table = results.find("table.volumes")
+    rows = {} if table is None else {(r["region"], r["quantity"]): r["value"] for r in table_rows(table)}
+    return LesionSize(*(rows.get(("lesion", name)) for name in ("functional tumor volume", "longest diameter")))
+
+
+def showPhenotype(results, found) -> VisitNodes:
+    """Table and chart of a PhenotypeResult."""
+    from SubregionHabitatLib.mrml_bridge import Column, set_table
+
+    score = found.score
+    rows = [("phenotype of change", score.phenotype, None, "", score.note)]
+    rows.append(("ratio of nearest to second distance", "", score.distance_ratio, "", "near 1: between two phenotypes"))
+    rows += [(f"distance to {n}", "", d, "", "") for n, d in zip(score.names, score.distances, strict=True)]
+    for size in found.sizes:
+        rows.append((f"change of {size.name}", "", size.change_percent, "%", size.reason))
+    rows += [(f"warning {i + 1}", warning, None, "", "") for i, warning in enumerate(score.warnings)]
+    rows.append(("model", f"{found.model_id} {found.model_version}", None, "", found.licence))
+    table = results.node("table.phenotype", "vtkMRMLTableNode", "IITH phenotype of change")
+    names = ("quantity", "text", "value", "unit", "note")
+    set_table(table, [Column(name, [row[i] for row in rows]) for i, name in enumerate(names)])
+    distances = results.node("table.phenotype.distances", "vtkMRMLTableNode", "IITH distances to phenotypes")
+    set_table(distances, [Column("phenotype", list(score.names)), Column("distance", list(score.distances))])
+    series = results.node("phenotype.series", "vtkMRMLPlotSeriesNode", "distance")
+    series.SetAndObserveTableNodeID(distances.GetID())
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
+    series.SetLabelColumnName("phenotype")
+    series.SetYColumnName("distance")
+    chart = results.node("phenotype.chart", "vtkMRMLPlotChartNode", "IITH phenotype of change")
+    chart.RemoveAllPlotSeriesNodeIDs()
+    chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    chart.SetTitle(f"Phenotype of change: {score.phenotype}")
+    chart.SetYAxisTitle("Distance to the phenotype's center")
+    return VisitNodes(table, chart, tuple(score.warnings))
+
+
+def showCohort(table, rows) -> None:
+    """The rows of a cohort.csv in a table node; columns of numbers become numbers."""
+    from SubregionHabitatLib.mrml_bridge import Column, set_table
+
+    def column(name):
+        texts = [row[name] or "" for row in rows]
+        if name not in ("result", "patient", "visit") and any(texts):
+            try:
+                return Column(name, [float(text) if text else None for text in texts])
+            except ValueError:
+                pass
+        return Column(name, texts)
+
+    set_table(table, [column(name) for name in rows[0]])
 
 
 class IITHModuleTest(ScriptedLoadableModuleTest):
