@@ -118,7 +118,7 @@ def test_a_rare_combination_is_flagged_though_each_value_is_usual():
     # A small volume where the fraction is 1 and the two go together in training: rho 0.9 makes it rare.
     model = toy("cox")
     content = json.loads(model.path.read_text())
-    form = content["forms"][0]
+    form = next(f for f in content["forms"] if f["name"] == "volume and enhancing fraction")
     for feature, other in zip(form["features"], model.forms[0].features, strict=True):
         feature.update(mean=other.mean, sd=other.sd, coefficient=other.coefficient)
         feature["training_quantiles"] = list(other.quantiles)
@@ -162,10 +162,20 @@ def test_the_volume_only_form_is_used_and_says_why():
     score = score_case(load_model("rfs-duke-v1"), values)
     assert score.form == "volume only"
     assert reason in score.form_reason
-    assert score.inputs_missing[0].name == "enhancing_fraction"
+    assert [m.name for m in score.inputs_missing][:3] == ["enhancing_fraction", "n_stage", "hr"]
     both = score_case(load_model("rfs-duke-v1"), values | {"enhancing_fraction": value(0.989, "1")})
     assert both.form == "volume and enhancing fraction"
-    assert both.inputs_missing == ()
+    assert {m.name for m in both.inputs_missing} == {"n_stage", "hr", "her2", "age_years"}
+    clinical = {
+        "n_stage": value(1, "0-3"),
+        "hr": value(1, "0/1"),
+        "her2": value(0, "0/1"),
+        "age_years": value(50, "years"),
+    }
+    everything = score_case(load_model("rfs-duke-v1"), values | clinical | {"enhancing_fraction": value(0.989, "1")})
+    assert everything.form == "volume, enhancing fraction, nodes, receptors and age"
+    assert everything.inputs_missing == ()
+    assert score_case(load_model("rfs-duke-v1"), values | clinical).form == "volume, receptors and age"
 
 
 def test_a_zero_volume_is_refused_not_scored():
@@ -215,7 +225,11 @@ def test_a_score_carries_what_a_reader_needs_to_judge_it():
     assert "Research use only" in content["note"]
     assert content["licence"] == "CC BY 4.0"
     assert content["performance"]["metric"] == "AUC"
-    assert {e["name"] for e in content["performance"]["external"]} == {"I-SPY 1", "Duke"}
+    assert {e["name"] for e in content["performance"]["external"]} == {
+        "I-SPY 1",
+        "I-SPY 1, table as published",
+        "Duke",
+    }
     assert content["performance"]["internal"]["n"] == 982
     assert len(content["model_digest"]) == 64
     assert content["inputs_used"]["ftv_mm3"] == {"value": 20000.0, "unit": "mm3", "source": "measured"}
