@@ -268,7 +268,7 @@ def test_a_table_is_scored_row_by_row_and_faults_stay_with_their_row(tmp_path, c
     assert list(rows) == ["both", "volume", "zero", "text", "huge"]
     assert rows["both"]["form"] == "volume and enhancing fraction"
     assert rows["both"]["in_range"] == "1"
-    assert "n_stage is missing (not given)" in rows["both"]["reason"]
+    assert "n_stage is missing (the cell is empty)" in rows["both"]["reason"]
     assert rows["volume"]["form"] == "volume only"
     assert "cell is empty" in rows["volume"]["reason"]
     assert (rows["zero"]["value"], rows["text"]["value"]) == ("", "")
