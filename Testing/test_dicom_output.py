@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import subprocess
+import warnings
 
 import numpy as np
 import pydicom
@@ -376,6 +377,44 @@ def test_identity_is_copied_when_asked_for(small, named, tmp_path):
         assert "PatientIdentityRemoved" not in ds
         assert ds.SOPInstanceUID != pydicom.dcmread(other).SOPInstanceUID  # another content, another object
     check_no_errors(paths)
+
+
+def test_odd_headers_give_valid_objects(small, tmp_path):
+    """What archives hold: overlong IDs, impossible dates, no frame of reference, attributes of type 2 left out."""
+    early = small.case["kinetics"]["early_phase"]
+    frame = small.exam.source.frames[early][0]
+    ds = pydicom.dcmread(frame.path)
+    for keyword in ("FrameOfReferenceUID", "AccessionNumber", "PatientBirthDate", "ReferringPhysicianName", "StudyID"):
+        if keyword in ds:
+            del ds[keyword]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds.PatientID, ds.StudyDate, ds.StudyTime = "X" * 90 + "\\Y", "20211340", "about noon"
+        ds.PatientName = "=\u5c71\u7530^\u592a\u90ce"
+        ds.SpecificCharacterSet = "ISO_IR 192"
+        ds.save_as(tmp_path / "odd.dcm")
+        phases = [list(phase) for phase in small.exam.source.frames]
+        phases[early][0] = dataclasses.replace(frame, path=tmp_path / "odd.dcm")
+        source = dataclasses.replace(small.exam.source, frames=tuple(tuple(p) for p in phases))
+        exam = dataclasses.replace(small.exam, source=source)
+        paths = write_dicom_objects(tmp_path / "out", exam, small.case, small.arrays, identity=True, map_extent="none")
+    found = [pydicom.dcmread(path) for path in paths]
+    assert {d.get("FrameOfReferenceUID", found[0].FrameOfReferenceUID) for d in found} == {found[0].FrameOfReferenceUID}
+    assert all(len(d.PatientID) == 64 and d.StudyDate == "" for d in found)
+    assert "\u5c71\u7530" in str(found[0].PatientName)
+    check_no_errors(paths)
+
+
+def test_what_breaks_the_rules_of_dicom_is_a_reason_and_no_crash(small, tmp_path, monkeypatch):
+    def broken(*_args, **_options):
+        raise ValueError("a header that cannot be")
+
+    # Segmentation and report are written by then.
+    monkeypatch.setattr("RadiogenomicReportLib.dicom_out.parametric_maps.parametric_maps", broken)
+    case = add_dicom(tmp_path, small.exam, small.case, small.arrays)
+    assert "cannot be made (ValueError: a header that cannot be)" in case["dicom"]["reason"]
+    assert any("No DICOM objects were written" in w for w in case["warnings"])
+    assert not any(tmp_path.iterdir())
 
 
 # ---- the same again ----------------------------------------------------------------------------------------------

@@ -282,12 +282,17 @@ def _print_summary(outcome, args: argparse.Namespace) -> None:
         "habitats " + ", ".join(f"{name} {cc:.2f} cc" for name, cc in habitats.items())
         + f"; ring {case['ring']['volume_cc']:.2f} cc",
         *(_score_line(score) for score in case["scores"]),
+        *_dicom_line(case["dicom"]),
         f"{len(case['warnings'])} notes and warnings in the report; research use only",
         f"report: {outcome.folder / 'report.html'}",
     ]  # fmt: skip
     print("\n".join(lines), file=sys.stderr)
     if args.json:
         print(json.dumps(case))
+
+
+def _dicom_line(dicom: dict) -> list[str]:
+    return [f"{len(dicom['files'])} DICOM objects, patient identity {dicom['identity']}"] if dicom["files"] else []
 
 
 def _score_line(score: dict) -> str:

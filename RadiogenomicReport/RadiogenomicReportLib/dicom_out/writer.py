@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,27 +63,48 @@ def write_dicom_objects(
     is absent.
     """
     require_highdicom()
+    written: list[Path] = []
+    try:
+        with warnings.catch_warnings():
+            # Odd but legal values of the source (a one-part name) are not this program's to complain about.
+            warnings.filterwarnings("ignore", category=UserWarning, module="highdicom")
+            warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
+            for path in _write(folder, exam, case, arrays, identity, map_extent):
+                written.append(path)
+    except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # made for these files alone
+            folder.rmdir()
+        # What a header of the exam holds can break the rules of DICOM in more ways than can be looked for.
+        raise InputError(
+            f"DICOM objects of this exam cannot be made ({type(error).__name__}: {str(error)[:120]}); correct the "
+            "exam's headers, or leave the DICOM output out."
+        ) from error
+    return written
+
+
+def _write(
+    folder: Path, exam: DceExam, case: dict, arrays: CaseArrays, identity: bool, map_extent: str
+) -> Iterator[Path]:
+    """Write one object after the other; only one map is held at a time."""
     from .measurement_report import measurement_report
     from .parametric_maps import parametric_maps
     from .segmentation import regions_of, segmentation
     from .source import source_exam
 
-    with warnings.catch_warnings():
-        # Odd but legal values of the source (a one-part name) are not this program's to complain about.
-        warnings.filterwarnings("ignore", category=UserWarning, module="highdicom")
-        warnings.filterwarnings("ignore", category=UserWarning, module="pydicom")
-        source = source_exam(exam, case, arrays.digests(), identity)
-        regions = regions_of(case, arrays.lesion, arrays.habitats, arrays.ring)
-        seeds = case.get("provenance", {}).get("seeds", {})
-        seg = segmentation(source, regions, int(seeds.get("habitats", 0)))
-        report = measurement_report(source, case, regions, seg)
-        folder.mkdir(parents=True, exist_ok=True)
-        written = [_save(seg, folder / "segmentation.dcm"), _save(report, folder / "measurements.dcm")]
-        if map_extent != "none":
-            box = _map_box(exam, arrays, map_extent)
-            for name, made in parametric_maps(source, arrays.maps, arrays.units, case, box):
-                written.append(_save(made, folder / f"map_{name}.dcm"))
-    return written
+    source = source_exam(exam, case, arrays.digests(), identity)
+    regions = regions_of(case, arrays.lesion, arrays.habitats, arrays.ring)
+    seeds = case.get("provenance", {}).get("seeds", {})
+    seg = segmentation(source, regions, int(seeds.get("habitats", 0)))
+    report = measurement_report(source, case, regions, seg)
+    folder.mkdir(parents=True, exist_ok=True)
+    yield _save(seg, folder / "segmentation.dcm")
+    yield _save(report, folder / "measurements.dcm")
+    if map_extent != "none":
+        box = _map_box(exam, arrays, map_extent)
+        for name, made in parametric_maps(source, arrays.maps, arrays.units, case, box):
+            yield _save(made, folder / f"map_{name}.dcm")
 
 
 def _map_box(exam: DceExam, arrays: CaseArrays, extent: str) -> tuple[slice, slice, slice]:
