@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from scipy.stats import chi2
+from scipy.stats import chi2, kruskal, ks_2samp
 
 from IITHModuleLib.statistics.auc import auc_delong
 from IITHModuleLib.statistics.collinearity import variance_inflation
@@ -14,7 +14,18 @@ from IITHModuleLib.statistics.concordance import harrell_c
 from IITHModuleLib.statistics.confusion import confusion, survival_confusion
 from IITHModuleLib.statistics.cox_table import cox_table
 from IITHModuleLib.statistics.decision_curve import decision_curve, survival_decision_curve
-from IITHModuleLib.statistics.group_tests import adjusted_p, chi_square, fisher, rank_sum, spearman
+from IITHModuleLib.statistics.group_tests import (
+    _largest_distance,
+    _resampled_kruskal,
+    adjusted_p,
+    chi_square,
+    fisher,
+    kolmogorov_smirnov,
+    kruskal_wallis,
+    rank_sum,
+    spearman,
+    welch_t,
+)
 from IITHModuleLib.statistics.nomogram import nomogram
 from IITHModuleLib.statistics.reclassification import reclassification, survival_reclassification
 from IITHModuleLib.statistics.survival_groups import log_rank, survival_curve
@@ -265,6 +276,23 @@ def test_tests_of_two_variables_by_definition(seed):
     for rank, k in enumerate(order):
         wanted[k] = min(1.0, *(p[order[j]] * 12 / (j + 1) for j in range(rank, 12)))
     assert adjusted_p(p) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_bootstrap_statistics_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    groups = [rng.integers(0, 6, n).astype(float) for n in (12, 20, 15)]
+    draws = _resampled_kruskal(groups, np.random.default_rng(4))
+    again = np.random.default_rng(4)
+    drawn = [g[again.integers(0, g.size, (draws.size, g.size))] for g in groups]
+    for k in range(0, draws.size, 20):
+        assert draws[k] == pytest.approx(kruskal(*(d[k] for d in drawn)).statistic, rel=1e-9)
+    assert _largest_distance(groups[0], groups[1]) == pytest.approx(ks_2samp(groups[0], groups[1]).statistic, abs=1e-12)
+    result = kruskal_wallis(groups)
+    assert result.low <= result.effect <= result.high or result.effect < 0.1
+    assert kolmogorov_smirnov(groups[0], groups[1]).p == pytest.approx(ks_2samp(groups[0], groups[1]).pvalue)
+    t = welch_t(groups[0], groups[1])
+    assert t.effect == pytest.approx(groups[1].mean() - groups[0].mean())
+    assert t.low < t.effect < t.high
 
 
 @pytest.mark.parametrize("seed", range(N_SETS))

@@ -15,7 +15,7 @@ from SubregionHabitatLib.errors import InputError
 
 from .auc import auc_delong
 
-N_BOOTSTRAP = 500
+N_BOOTSTRAP = 200
 EXACT_BELOW = 50
 
 
@@ -89,8 +89,7 @@ def kolmogorov_smirnov(first, second, seed: int = 0) -> TestResult:
     result = stats.ks_2samp(first, second, method="exact" if first.size * second.size < 10_000 else "asymp")
     rng = np.random.default_rng(seed)
     draws = [
-        stats.ks_2samp(rng.choice(first, first.size), rng.choice(second, second.size), method="asymp").statistic
-        for _ in range(N_BOOTSTRAP)
+        _largest_distance(rng.choice(first, first.size), rng.choice(second, second.size)) for _ in range(N_BOOTSTRAP)
     ]
     low, high = np.percentile(draws, [2.5, 97.5])
     distance = float(result.statistic)
@@ -98,6 +97,13 @@ def kolmogorov_smirnov(first, second, seed: int = 0) -> TestResult:
         "Kolmogorov-Smirnov", first.size + second.size, distance, float(result.pvalue), "distance D", distance,
         float(low), float(high), distance,
     )  # fmt: skip
+
+
+def _largest_distance(first: np.ndarray, second: np.ndarray) -> float:
+    first, second = np.sort(first), np.sort(second)
+    at = np.concatenate([first, second])
+    share = [np.searchsorted(v, at, side="right") / v.size for v in (first, second)]
+    return float(np.abs(share[0] - share[1]).max())
 
 
 def kruskal_wallis(groups, seed: int = 0) -> TestResult:
@@ -109,17 +115,25 @@ def kruskal_wallis(groups, seed: int = 0) -> TestResult:
     if np.ptp(np.concatenate(groups)) == 0:
         return _missing("Kruskal-Wallis", n, "all values are equal")
     result = stats.kruskal(*groups)
-    rng, draws = np.random.default_rng(seed), []
-    for _ in range(N_BOOTSTRAP):
-        drawn = [rng.choice(g, g.size) for g in groups]
-        if np.ptp(np.concatenate(drawn)) > 0:
-            draws.append(stats.kruskal(*drawn).statistic / (n - 1))
-    low, high = np.percentile(draws, [2.5, 97.5])
+    low, high = np.nanpercentile(_resampled_kruskal(groups, np.random.default_rng(seed)) / (n - 1), [2.5, 97.5])
     effect = float(result.statistic / (n - 1))
     return TestResult(
         "Kruskal-Wallis", n, float(result.statistic), float(result.pvalue), "epsilon squared", effect, float(low),
         float(high), effect,
     )  # fmt: skip
+
+
+def _resampled_kruskal(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Kruskal-Wallis H, corrected for ties, of N_BOOTSTRAP resamples within the groups; NaN where all are equal."""
+    drawn = np.hstack([g[rng.integers(0, g.size, (N_BOOTSTRAP, g.size))] for g in groups])
+    n = drawn.shape[1]
+    ranks = stats.rankdata(drawn, axis=1)
+    edges = np.cumsum([0, *(g.size for g in groups)])
+    sums = np.add.reduceat(ranks, edges[:-1], axis=1)
+    h = 12 / (n * (n + 1)) * (sums**2 / np.diff(edges)).sum(axis=1) - 3 * (n + 1)
+    # The variance of the ranks says how much the ties take away.
+    untied = ranks.var(axis=1) * 12 / (n * n - 1)
+    return np.divide(h, untied, out=np.full(N_BOOTSTRAP, np.nan), where=untied > 1e-12)
 
 
 def spearman(first, second) -> TestResult:

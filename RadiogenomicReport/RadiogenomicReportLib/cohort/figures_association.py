@@ -58,33 +58,50 @@ def volcano(
     figure = new_figure(6.8, 5.0)
     axes = figure.add_axes((0.11, 0.12, 0.86, 0.84))
     found = adjusted < _SIGNIFICANT
-    for part, color, text in (
-        (~found, "#a9b4be", "adjusted p of 0.05 or more"),
-        (found & (effects < 0), "#0072B2", "lower, adjusted p < 0.05"),
-        (found & (effects >= 0), "#D55E00", "higher, adjusted p < 0.05"),
-    ):
+    directed = bool((effects < 0).any())
+    parts = [(~found, "#a9b4be", "adjusted p of 0.05 or more")]
+    if directed:
+        parts += [(found & (effects < 0), "#0072B2", "lower, adjusted p < 0.05")]
+        parts += [(found & (effects >= 0), "#D55E00", "higher, adjusted p < 0.05")]
+    else:
+        parts += [(found, "#D55E00", "adjusted p < 0.05")]
+    for part, color, text in parts:
         axes.scatter(
             effects[part], height[part], s=16, color=color, alpha=0.8, lw=0, label=f"{text} ({int(part.sum()):,})"
         )
-    axes.axvline(0, color=MUTED, lw=0.8, ls=":")
-    for k in np.argsort(p, kind="stable")[:top]:
-        if found[k]:
-            side = 1 if effects[k] < np.median(effects) or effects[k] < 0.8 * effects.max() else -1
-            axes.annotate(
-                names[k][:30],
-                (effects[k], height[k]),
-                xytext=(5 * side, 2),
-                textcoords="offset points",
-                fontsize=7.5,
-                ha="left" if side > 0 else "right",
-            )
+    reach = max(float(np.abs(effects).max(initial=0)) * 1.1, 0.1)
+    ceiling = max(2.0, float(height.max(initial=0)) * 1.08)
+    if directed:
+        axes.axvline(0, color=MUTED, lw=0.8, ls=":")
+    _name_points(axes, effects, height, names, [k for k in np.argsort(p, kind="stable")[:top] if found[k]], ceiling)
     axes.set_xlabel(label)
     axes.set_ylabel("−log10 p")
-    axes.set_ylim(0, max(2.0, float(height.max()) * 1.08) if height.size else 2.0)
-    reach = max((abs(v) for v in axes.get_xlim()), default=1.0)
-    axes.set_xlim(-reach, reach)
-    axes.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 1.04), ncol=3, handletextpad=0.2)
+    axes.set_ylim(0, ceiling)
+    axes.set_xlim(-reach if directed else 0, reach)
+    axes.legend(
+        frameon=False, fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, 1.05), ncol=3, handletextpad=0.1,
+        columnspacing=0.8,
+    )  # fmt: skip
     return figure
+
+
+def _name_points(axes, effects, height, names, chosen, ceiling: float) -> None:
+    """Names beside points, leaving out those whose name would lie on another one."""
+    taken: list[tuple[bool, float]] = []
+    for k in chosen:
+        left = effects[k] > 0.6 * effects.max() and effects[k] > 0
+        if any(side == left and abs(y - height[k]) < 0.035 * ceiling for side, y in taken):
+            continue
+        taken.append((left, height[k]))
+        axes.annotate(
+            names[k][:34],
+            (effects[k], height[k]),
+            xytext=(-5 if left else 5, 0),
+            textcoords="offset points",
+            fontsize=7.5,
+            va="center",
+            ha="right" if left else "left",
+        )
 
 
 def finite(value: float | None) -> float:
