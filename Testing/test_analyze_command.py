@@ -230,3 +230,24 @@ def test_the_real_exam_from_two_paths(tmp_path, capsys):
     # Two post-contrast phases have no middle one, and the FTV rule decides what enhances.
     assert case["features"]["n_missing"] == 5
     assert all("post-contrast" in r or "FTV rule" in r for r in case["features"]["missing_reasons"])
+
+
+def test_dicom_objects_are_written_by_default_and_the_case_says_so(folder, case):
+    pytest.importorskip("highdicom", reason="highdicom is not installed")
+    maps = [f"dicom/map_{n}.dcm" for n in ("pe_early", "pe_peak", "ser", "wis", "wos", "time_to_peak")]
+    names = ["dicom/segmentation.dcm", "dicom/measurements.dcm", *maps]
+    assert case["dicom"] == {"files": names, "identity": "replaced", "reason": None}
+    assert sorted(names) == sorted(f"dicom/{p.name}" for p in (folder / "out" / "dicom").iterdir())
+
+
+def test_dicom_objects_of_an_exam_that_is_not_dicom_are_refused_before_any_work(folder, tmp_path, capsys):
+    image = sitk.ReadImage(str(folder / "voi.nrrd"))
+    files = [str(tmp_path / f"phase{i}.nrrd") for i in range(3)]
+    for i, path in enumerate(files):
+        sitk.WriteImage(sitk.Cast(image, sitk.sitkFloat32) * (i + 1) + 10, path)
+    arguments = ["analyze", *files, "--times", "0,90,180", "--voi", str(folder / "voi.nrrd"), "--dicom"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "not read from a DICOM folder" in line
+    assert "leave --dicom out" in line
+    assert not (tmp_path / "out").exists()
