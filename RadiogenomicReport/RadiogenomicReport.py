@@ -23,6 +23,12 @@ from slicer.util import VTKObservationMixin
 
 # What the report needs beyond Slicer's own packages: import name -> pip requirement.
 REQUIREMENTS = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.9"}
+COHORT_REQUIREMENTS = {
+    **REQUIREMENTS,
+    "pandas": "pandas>=2.2",
+    "statsmodels": "statsmodels>=0.14",
+    "lifelines": "lifelines>=0.30",
+}
 PDF_REQUIREMENTS = {**REQUIREMENTS, "reportlab": "reportlab>=4.2"}
 # Slicer 5.12 brings it; before, it would need a later pydicom than Slicer's own and is then not installed.
 DICOM_REQUIREMENTS = {"highdicom": "highdicom>=0.26"}
@@ -172,6 +178,16 @@ class CaseOfScene(NamedTuple):
     notes: tuple
 
 
+class CohortStatistics(NamedTuple):
+    """path: the result folder; tables: table nodes by name; text: text node with all numbers as JSON; warnings: what
+    limits the numbers."""
+
+    path: pathlib.Path
+    tables: dict
+    text: object
+    warnings: tuple
+
+
 class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
@@ -313,6 +329,89 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         text.SetText(json.dumps(case, indent=1, allow_nan=False))
         return text
 
+    def analyzeSurvival(self, tables, folder, columns=None, overwrite=False, **settings) -> CohortStatistics:
+        """Survival statistics of patients in table nodes (several are joined on the patient), as `iith survival`.
+
+        :param tables: table nodes with one row per patient
+        :param folder: result folder to write: report, numbers, figures
+        :param columns: column mapping: a shipped name or a JSON file
+        :param settings: fields of SurvivalPlan, such as model=("age", "er") or score="hi", time and event
+        """
+        from RadiogenomicReportLib.cohort.survival_analysis import analyze_survival
+        from RadiogenomicReportLib.cohort.survival_folder import RECORD, survival_tables, write_survival
+        from RadiogenomicReportLib.cohort.survival_plan import SurvivalPlan
+
+        patients = self._patients(tables, columns)
+        plan = SurvivalPlan(**settings)
+        result = analyze_survival(patients, plan)
+        path = write_survival(pathlib.Path(folder), result, patients, plan, show_identity=False, overwrite=overwrite)
+        text = (path / RECORD[0]).read_text(encoding="utf-8")
+        return self._cohortNodes(path, "survival", survival_tables(result.content), text, result.content["warnings"])
+
+    def associate(self, tables, folder, columns=None, overwrite=False, **settings) -> CohortStatistics:
+        """Associations of a group or score in table nodes with all other variables, as `iith associate`.
+
+        :param settings: fields of AssociationPlan, such as group="phenotype" or score="hi"
+        """
+        from RadiogenomicReportLib.cohort.association_analysis import (
+            RECORD,
+            AssociationPlan,
+            analyze_associations,
+            association_tables,
+            write_associations,
+        )
+
+        patients = self._patients(tables, columns)
+        plan = AssociationPlan(**settings)
+        content = analyze_associations(patients, plan)
+        path = write_associations(pathlib.Path(folder), content, patients, plan, overwrite)
+        text = (path / RECORD[0]).read_text(encoding="utf-8")
+        return self._cohortNodes(path, "association", association_tables(content), text, content["skipped"])
+
+    @staticmethod
+    def _patients(tables, columns):
+        """The table nodes as one table of patients; called by their numbers, because a name may be a patient's."""
+        from RadiogenomicReportLib.clinical.column_mapping import EMPTY, load_mapping
+        from RadiogenomicReportLib.clinical.patient_table import join_tables
+        from RadiogenomicReportLib.clinical.table_file import table_of_cells
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.errors import InputError
+
+        nodes = [node for node in tables if node is not None]
+        if not nodes:
+            raise InputError("No table is selected; select at least one table of patients.")
+        mrml_bridge.ensure_packages(COHORT_REQUIREMENTS, "IITH")
+        texts = []
+        for number, node in enumerate(nodes, start=1):
+            rows = mrml_bridge.table_rows(node)
+            header = [node.GetColumnName(i) for i in range(node.GetNumberOfColumns())]
+            cells = [[row[name] for name in header] for row in rows]
+            texts.append(table_of_cells(f"table {number}", header, cells))
+        return join_tables(texts, load_mapping(columns) if columns else EMPTY)
+
+    @staticmethod
+    def _cohortNodes(path, kind, tables, text, warnings) -> CohortStatistics:
+        """Table nodes and a text node of a result; those of an earlier run of the kind are filled anew."""
+        from SubregionHabitatLib import mrml_bridge
+
+        def node(name, class_name):
+            attribute = f"cohort.{kind}.{name}"
+            for found in slicer.util.getNodesByClass(class_name):
+                if found.GetAttribute("IITH.cohort") == attribute:
+                    return found
+            made = slicer.mrmlScene.AddNewNodeByClass(class_name, f"IITH {kind}: {name}".replace("_", " "))
+            made.SetAttribute("IITH.cohort", attribute)
+            return made
+
+        nodes = {}
+        for name, (head, rows) in tables.items():
+            columns = [mrml_bridge.Column(h, _columnValues([row[k] for row in rows])) for k, h in enumerate(head)]
+            nodes[name] = node(name, "vtkMRMLTableNode")
+            mrml_bridge.set_table(nodes[name], columns)
+        textNode = node("numbers", "vtkMRMLTextNode")
+        textNode.SetText(text)
+        return CohortStatistics(path, nodes, textNode, tuple(warnings))
+
     @staticmethod
     def _checkedPath(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
         from SubregionHabitatLib.errors import InputError
@@ -388,6 +487,14 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
             yield _("No radiomic features are part of the report; compute them in IITH Features and Scores.")
         if not models:
             yield _("No model scores are part of the report; compute them in IITH Features and Scores.")
+
+
+def _columnValues(cells):
+    """Numbers where every filled cell is one, else the texts."""
+    try:
+        return [float(cell) if cell != "" else None for cell in cells]
+    except ValueError:
+        return list(cells)
 
 
 class RadiogenomicReportTest(ScriptedLoadableModuleTest):

@@ -109,7 +109,11 @@ def read_patient_table(paths: Sequence[Path], mapping: ColumnMapping = EMPTY) ->
     Patients that are not in all tables are left out and counted. Without a patient column a single table is taken row
     by row. Raises InputError.
     """
-    tables = _read_all([Path(p) for p in paths], mapping)
+    return join_tables(_read_all([Path(p) for p in paths], mapping), mapping)
+
+
+def join_tables(tables: Sequence[TextTable], mapping: ColumnMapping = EMPTY) -> PatientTable:
+    """Join tables of text cells on the patient, as read_patient_table does with files."""
     keys = [_key_column(table, mapping, single=len(tables) == 1) for table in tables]
     for table, key in zip(tables, keys, strict=True):
         if key is not None:

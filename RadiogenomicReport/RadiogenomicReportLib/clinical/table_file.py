@@ -9,9 +9,11 @@ import csv
 import gzip
 import hashlib
 import io
+import json
 import warnings
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -192,3 +194,13 @@ def _as_table(rows: list[tuple[int, list[str]]], name: str, digest: str, notes: 
         lines.append(line)
     columns = dict(zip(names, zip(*body, strict=True), strict=True))
     return TextTable(name, columns, tuple(lines), digest, notes)
+
+
+def table_of_cells(name: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> TextTable:
+    """A table from cells of any simple type, such as those of a table node; None is missing. Lines count from 2, as in
+    a file whose first line is the header. Raises InputError as read_text_table does."""
+    texts = [(1, [_cell_text(h) for h in header])]
+    texts += [(k, [_cell_text(v) for v in row]) for k, row in enumerate(rows, start=2)]
+    kept = [texts[0], *((k, row) for k, row in texts[1:] if any(row))]
+    digest = hashlib.sha256(json.dumps(kept).encode("utf-8")).hexdigest()
+    return _as_table(kept, name, digest, ())

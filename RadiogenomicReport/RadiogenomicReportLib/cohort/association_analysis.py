@@ -234,31 +234,35 @@ def write_associations(
         text = json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False)
         (folder / RECORD[0]).write_text(text + "\n", encoding="utf-8")
         write_figures(folder / "figures", figures)
-        head = [
-            "variable",
-            "label",
-            "unit",
-            "kind",
-            "test",
-            "n",
-            "statistic",
-            "p",
-            "adjusted_p",
-            "effect_name",
-            "effect",
-            "low",
-            "high",
-            "standardized",
-            "reason",
-        ]
-        write_table(folder / "tables" / "tests.csv", head, [[cell(t[h]) for h in head] for t in content["tests"]])
-        if content["table_one"]:
-            write_table(
-                folder / "tables" / "table_one.csv", *table_one_rows(content["table_one"], content["groups"]["names"])
-            )
-        labels = content["correlations"]["labels"]
-        rows = [
-            [name, *(cell(v) for v in row)] for name, row in zip(labels, content["correlations"]["matrix"], strict=True)
-        ]
-        write_table(folder / "tables" / "correlations.csv", ["variable", *labels], rows)
+        for name, (head, rows) in association_tables(content).items():
+            write_table(folder / "tables" / f"{name}.csv", head, rows)
     return Path(target)
+
+
+_TEST = (
+    "variable",
+    "label",
+    "unit",
+    "kind",
+    "test",
+    "n",
+    "statistic",
+    "p",
+    "adjusted_p",
+    "effect_name",
+    "effect",
+    "low",
+)
+_TEST_TAIL = ("high", "standardized", "reason")
+
+
+def association_tables(content: dict) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """The numbers of the page as tables: name -> (header, rows)."""
+    head = [*_TEST, *_TEST_TAIL]
+    tables = {"tests": (head, [[cell(t[h]) for h in head] for t in content["tests"]])}
+    if content["table_one"]:
+        tables["table_one"] = table_one_rows(content["table_one"], content["groups"]["names"])
+    labels = content["correlations"]["labels"]
+    rows = [[n, *(cell(v) for v in row)] for n, row in zip(labels, content["correlations"]["matrix"], strict=True)]
+    tables["correlations"] = (["variable", *labels], rows)
+    return tables
