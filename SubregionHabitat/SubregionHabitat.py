@@ -395,11 +395,13 @@ class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObser
 
     def _showResults(self, parameters) -> None:
         """Tables of an earlier run on the selected exam, and the views when another map or 3D is chosen."""
-        from SubregionHabitatLib.exam_views import show_map, show_segmentation
-        from SubregionHabitatLib.mrml_bridge import ExamResults
+        nodes, results = self.logic.examNodes(parameters), None
+        if nodes:
+            # Imported only now: without an exam the panel opens at once.
+            from SubregionHabitatLib.exam_views import show_map, show_segmentation
+            from SubregionHabitatLib.mrml_bridge import ExamResults
 
-        nodes = self.logic.examNodes(parameters)
-        results = ExamResults(nodes) if nodes else None
+            results = ExamResults(nodes)
         segmentation = results.find("segmentation") if results else None
         self.ui.segmentsTable.setSegmentationNode(segmentation)
         self.ui.volumesTable.setMRMLTableNode(results.find("table.volumes") if results else None)
@@ -467,12 +469,15 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
 
     def phases(self, parameters: SubregionHabitatParameterNode):
         """The phases of the selected exam for viewing (exam_views.ExamPhases), None where there are none."""
+        nodes = self.examNodes(parameters)
+        if not nodes:
+            return None
         from SubregionHabitatLib.errors import InputError
         from SubregionHabitatLib.exam_views import ExamPhases
         from SubregionHabitatLib.mrml_bridge import parse_times
 
         try:
-            return ExamPhases.of(self.examNodes(parameters), parse_times(parameters.timesText))
+            return ExamPhases.of(nodes, parse_times(parameters.timesText))
         except InputError:
             return None
 

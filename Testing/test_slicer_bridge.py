@@ -145,7 +145,7 @@ def test_no_node_name_gets_into_the_exam(scene):
 
 
 def test_an_exam_is_known_by_the_hashes_of_its_uids(scene):
-    from SubregionHabitatLib.dicom_exam import digest, hash_uid
+    from SubregionHabitatLib.digests import digest, hash_uid
 
     exam = exam_of(oblique())
     sequence = add_sequence(scene, exam)

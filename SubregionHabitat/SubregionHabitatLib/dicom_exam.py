@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from .dicom_frames import FolderScan, scan_folder
 from .dicom_phases import PhaseFrames
 from .dicom_pixels import Placed, fill_planes
 from .dicom_times import order_phases
+from .digests import digest, hash_uid
 from .errors import InputError
 from .exam import DceExam, ExamSource
 from .progress import Part, Progress, Silent
@@ -122,13 +122,3 @@ def _source(
         identity=header.identity,
         frames=tuple(phase.frames for phase in phases),
     )
-
-
-def hash_uid(uid: str) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of a UID: enough to match results, no way back to the UID."""
-    return hashlib.sha256(uid.encode()).hexdigest()[:16] if uid else ""
-
-
-def digest(array: np.ndarray) -> str:
-    """SHA-256 of an array's values in C order."""
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

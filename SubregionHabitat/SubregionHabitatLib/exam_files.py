@@ -110,7 +110,7 @@ def probable_slice_axis(geometry: Geometry) -> int:
 
 
 def _exam(signal: np.ndarray, times: tuple[float, ...], geometry: Geometry, timing: Timing, n_files: int) -> DceExam:
-    from .dicom_exam import digest
+    from .digests import digest
 
     if not all(np.isfinite(phase).all() for phase in signal):
         raise InputError("The phase files hold values that are not numbers; export the phases again.")

@@ -29,7 +29,7 @@ from vtk.util import numpy_support
 
 from .analysis import DrawnRegions, ImagingParameters, ImagingResult
 from .curves import EnhancementCurve
-from .dicom_exam import digest, hash_uid
+from .digests import digest, hash_uid
 from .errors import Cancelled, InputError
 from .exam import DceExam, ExamSource, Timing, check_times
 from .geometry import Geometry, bounding_box

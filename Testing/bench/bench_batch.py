@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,14 +44,27 @@ def batch_seconds(cohort: Path, jobs: int) -> float:
         return time.perf_counter() - start
 
 
-def batch_speedup_2(n_exams: int = N_EXAMS) -> float:
-    """Seconds with one process over seconds with two, measured one after the other."""
+def batch_figures(n_runs: int, n_exams: int = N_EXAMS) -> dict[str, dict]:
+    """batch_speedup_2 and the seconds behind it; one and two processes in turn on the same exams."""
     with tempfile.TemporaryDirectory() as folder:
         cohort = write_cohort(Path(folder), n_exams)
-        return batch_seconds(cohort, 1) / batch_seconds(cohort, 2)
+        seconds = [(batch_seconds(cohort, 1), batch_seconds(cohort, 2)) for _ in range(n_runs)]
+    note = f"iith batch of {n_exams} simulated exams"
+    alone, shared = (statistics.median(side) for side in zip(*seconds, strict=True))
+    ratio = statistics.median(one / two for one, two in seconds)
+    return {
+        "batch_speedup_2": _figure(ratio, "ratio", n_runs, f"{note}: seconds with one process over two"),
+        "batch_1_seconds": _figure(alone, "s", n_runs, f"{note}, one process"),
+        "batch_2_seconds": _figure(shared, "s", n_runs, f"{note}, two processes"),
+    }
+
+
+def _figure(value: float, unit: str, runs: int, note: str) -> dict:
+    return {"value": round(value, 4), "unit": unit, "runs": runs, "note": note}
 
 
 if __name__ == "__main__":
     for module in MODULES:
         sys.path.insert(0, str(REPOSITORY / module))
-    print(f"batch_speedup_2 {batch_speedup_2():.2f} ({N_EXAMS} simulated exams)")
+    for name, figure in batch_figures(1).items():
+        print(name, figure)

@@ -10,7 +10,7 @@ from IITHModuleLib.features import COLUMNS
 from RadiogenomicReportLib.case_file import write_case
 from RadiogenomicReportLib.case_pipeline import write_images
 from RadiogenomicReportLib.report_images import write_report_image
-from SubregionHabitatLib.dicom_exam import digest
+from SubregionHabitatLib.digests import digest
 from support.report_cases import report_case
 
 PRESET = {"preset": "mr_default", "preset_digest": "d" * 64, "engine": "native", "engine_version": "1"}

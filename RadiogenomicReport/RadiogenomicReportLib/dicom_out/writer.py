@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from SubregionHabitatLib.digests import digest
 from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.exam import DceExam
 from SubregionHabitatLib.geometry import bounding_box, margin_voxels
@@ -35,8 +36,6 @@ class CaseArrays:
     units: Mapping[str, str]
 
     def digests(self) -> tuple[str, ...]:
-        from SubregionHabitatLib.dicom_exam import digest
-
         regions = (self.lesion, self.habitats.astype(np.uint8), self.ring)
         return tuple(digest(array) for array in (*regions, *self.maps.values()))
 
