@@ -261,7 +261,8 @@ class _Blocks:
     def _figure(self, element: Element, width: float | None = None) -> list:
         image = next(element.all("img"))
         natural = float(image.attributes["width"]) * 0.75  # CSS pixels to points
-        share = 1.0 if "wide" in element.classes else (0.6 if "chart" in element.classes else 0.26)
+        shares = {"wide": 1.0, "plot": 0.8, "chart": 0.6}
+        share = next((shares[name] for name in shares if name in element.classes), 0.26)
         width = width or min(natural, self.width * share)
         caption = [self.paragraph(c, "figure") for c in element.all("figcaption")]
         picture = self._image(image, width)

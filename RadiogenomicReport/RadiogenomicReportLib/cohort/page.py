@@ -5,12 +5,13 @@ All text is escaped by the template; nothing is fetched, nothing runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..figures_style import Picture, svg_uri
+from ..figures_style import Picture, charts_as, svg_uri
+from ..pdf_report import html_to_pdf
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,6 +104,13 @@ def page_html(page: Page, research_use: str) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("cohort.html.j2").render(page=page, research_use=research_use)
+
+
+def page_pdf(page: Callable[[], Page], research_use: str) -> bytes:
+    """The page as PDF. page: makes it anew, so that its charts are drawn as paper needs them."""
+    with charts_as("png"):
+        html = page_html(page(), research_use)
+    return html_to_pdf(html)
 
 
 def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], numeric=(), strong=()) -> Table:
