@@ -28,7 +28,7 @@ from .report_numbers import (
     whole,
 )
 from .report_terms import INPUT_NAMES, input_definition, input_in_sentence, input_name, input_value_text
-from .report_warnings import needed_inputs
+from .report_warnings import MAX_NAMED, needed_inputs
 
 _INPUT_KEY = re.compile(rf"\b({'|'.join(INPUT_NAMES)})\b")
 # An index may have a hundred inputs; the report shows those that weigh most in the case.
@@ -69,16 +69,20 @@ def _card(score: dict, model: ScorableModel | None) -> dict:
         "note": score["note"],
         "performance": _performance(score["performance"]),
         "headline_performance": headline_performance(score["performance"]),
-        "verdict": _in_words(score["performance"].get("verdict", "")),
+        # Of a simulated reference the box above the number says it all.
+        "verdict": "" if is_simulated_reference(score) else _in_words(score["performance"].get("verdict", "")),
         "use": model.intended_use if model else "",
         "limits": list(model.limits) if model else [],
         "model_here": model is not None,
         "result": headline_result(score),
         "simulated": is_simulated_reference(score),
+        "people": _people(score),
         "verdict_label": "What it tells" if score["kind"] == INDEX_KIND else "What imaging adds",
     }
     if score["refusal"]:
-        return {**card, "needs": [_need(m) for m in needed_inputs(score)], "refusal": score["refusal"]}
+        needed = needed_inputs(score)
+        needs = [_need(m) for m in needed] if len(needed) <= MAX_NAMED else []
+        return {**card, "needs": needs, "refusal": score["refusal"]}
     form = _form(score, model)
     return {
         **card,
@@ -128,11 +132,16 @@ def is_simulated_reference(score: dict) -> bool:
     return SIMULATED_NOTE in (*score["warnings"], score["performance"].get("verdict", ""))
 
 
+def _people(score: dict) -> str:
+    """Whom the case is compared with."""
+    return "simulated exams" if is_simulated_reference(score) else "training patients"
+
+
 def _range_check(score: dict) -> str:
     """The range check in words; it stands before the number."""
     entries = score["contributions"]
     inside = sum(bool(c["in_range"]) for c in entries)
-    text = f"Range check: {inside} of {len(entries)} inputs lie within the usual range of the training patients"
+    text = f"Range check: {inside} of {len(entries)} inputs lie within the usual range of the {_people(score)}"
     if is_number(score["distance_percentile"]):
         text += f"; as a combination they are more unusual than {score['distance_percentile']:.0f}{NBSP}% of them"
     missing = len(score["inputs_missing"]) if score["kind"] == INDEX_KIND else 0

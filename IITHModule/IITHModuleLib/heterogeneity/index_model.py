@@ -124,8 +124,8 @@ def _score(model: IndexModel, features, found: HeterogeneityScore) -> Score:
         )
         warnings.insert(
             0,
-            f"{len(outside)} of {found.n_features} features lie outside the 1st to 99th percentile of the training "
-            f"patients: {named}.",
+            f"{len(outside)} of {found.n_features} features lie outside the 1st to 99th percentile of the "
+            f"{'simulated exams' if model.simulated else 'training patients'}: {named}.",
         )
     if model.simulated:
         warnings.append(SIMULATED_NOTE)
