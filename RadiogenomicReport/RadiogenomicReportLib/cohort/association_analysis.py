@@ -20,7 +20,7 @@ from ..result_folder import complete_or_absent
 from ..table_writer import write_table
 from .associations import NUMBER_TESTS, associate_with_groups, associate_with_score, correlation_matrix
 from .figures_association import finite, heat_map, volcano
-from .page import Items, Page, Pictures, Section, Text, Tiles, page_html, page_pdf, picture_of, table
+from .page import Items, Page, Pictures, Section, Text, Tiles, picture_of, table, write_pages
 from .provenance import software_versions
 from .survival_folder import cell, table_one_rows, write_figures
 from .table_one import table_one
@@ -228,11 +228,8 @@ def write_associations(
     content = {"research_use": RESEARCH_USE, **content, "provenance": provenance}
     with report_style():
         figures = association_figures(content)
-        page = association_page(content, figures)
     with complete_or_absent(target, overwrite, RECORD) as folder:
-        (folder / "report.html").write_text(page_html(page, RESEARCH_USE), encoding="utf-8")
-        with report_style():
-            (folder / "report.pdf").write_bytes(page_pdf(lambda: association_page(content, figures), RESEARCH_USE))
+        write_pages(folder, lambda: association_page(content, figures), RESEARCH_USE)
         text = json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False)
         (folder / RECORD[0]).write_text(text + "\n", encoding="utf-8")
         write_figures(folder / "figures", figures)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..figures_style import Picture, charts_as, svg_uri
-from ..pdf_report import html_to_pdf
+from ..figures_style import Picture, charts_as, report_style, svg_uri
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,11 +106,18 @@ def page_html(page: Page, research_use: str) -> str:
     return environment.get_template("cohort.html.j2").render(page=page, research_use=research_use)
 
 
-def page_pdf(page: Callable[[], Page], research_use: str) -> bytes:
-    """The page as PDF. page: makes it anew, so that its charts are drawn as paper needs them."""
-    with charts_as("png"):
-        html = page_html(page(), research_use)
-    return html_to_pdf(html)
+def write_pages(folder: Path, build: Callable[[], Page], research_use: str) -> None:
+    """Write report.html, and report.pdf where reportlab is installed; ``build`` makes the page, once for each."""
+    with report_style():
+        html = page_html(build(), research_use)
+    (folder / "report.html").write_text(html, encoding="utf-8")
+    if find_spec("reportlab") is None:
+        return
+    from ..pdf_report import html_to_pdf
+
+    with report_style(), charts_as("png"):
+        printed = page_html(build(), research_use)
+    (folder / "report.pdf").write_bytes(html_to_pdf(printed))
 
 
 def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]], numeric=(), strong=()) -> Table:

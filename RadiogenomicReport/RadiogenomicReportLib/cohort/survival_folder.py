@@ -1,4 +1,4 @@
-"""The result folder of a survival analysis: report as HTML and PDF, numbers as JSON and CSV, figures as SVG and PNG."""
+"""The result folder of a survival analysis: report, numbers as JSON and CSV, figures as SVG and PNG."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..clinical.patient_table import PatientTable
 from ..figures_style import report_style
 from ..result_folder import complete_or_absent
 from ..table_writer import number_cell, write_table
-from .page import page_html, page_pdf
+from .page import write_pages
 from .provenance import software_versions
 from .risk_groups import DAYS_PER_YEAR
 from .survival_analysis import SCHEMA, SurvivalResult
-from .survival_page import all_of
+from .survival_page import survival_figures, survival_page
 from .survival_plan import SurvivalPlan
 
 RECORD = ("survival.json", SCHEMA)
@@ -37,10 +37,10 @@ def write_survival(
         "software": software_versions(),
     }
     content = {"research_use": RESEARCH_USE, **result.content, "provenance": provenance}
-    page, figures = all_of(content)
+    with report_style():
+        figures = survival_figures(content)
     with complete_or_absent(target, overwrite, RECORD) as folder:
-        (folder / "report.html").write_text(page_html(page, RESEARCH_USE), encoding="utf-8")
-        (folder / "report.pdf").write_bytes(page_pdf(lambda: all_of(content)[0], RESEARCH_USE))
+        write_pages(folder, lambda: survival_page(content, figures), RESEARCH_USE)
         text = json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False)
         (folder / RECORD[0]).write_text(text + "\n", encoding="utf-8")
         write_figures(folder / "figures", figures)
