@@ -330,7 +330,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         preset, regions = load_preset(presetName), imaging.regions()
 
         def work(itsProgress):
-            return extract_features(imaging.exam, imaging.maps, regions, preset, engine, imaging.body, itsProgress)
+            return extract_features(imaging.exam, imaging.maps, regions, preset, engine, imaging.reference, itsProgress)
 
         return run_in_background(work, progress)
 

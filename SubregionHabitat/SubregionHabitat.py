@@ -33,6 +33,7 @@ SEGMENT_ROLES = {
     "added": "added region",
     "removed": "removed region",
     "otherLesions": "other lesions",
+    "breast": "breast mask",
 }
 
 
@@ -44,9 +45,9 @@ class SubregionHabitat(ScriptedLoadableModule):
         self.parent.dependencies = ["Volumes", "Segmentations", "Sequences", "Markups", "Tables", "Plots"]
         self.parent.contributors = ["The IITH developers"]
         self.parent.helpText = _(
-            "Motion and bias field correction, kinetic maps, lesion, perfusion habitats and a peritumoral ring of a "
-            "breast DCE-MRI exam. The lesion is drawn, or found by its enhancement in a segment, in a box or at a "
-            "point. Research use only."
+            "Breast mask, motion and bias field correction, kinetic maps, lesion, perfusion habitats, peritumoral ring "
+            "and background enhancement of a breast DCE-MRI exam. The lesion is drawn, or found by its enhancement in "
+            "a segment, in a box or at a point. Research use only."
         )
         self.parent.acknowledgementText = _(
             "Methods after Chitalia 2023 (kinetic maps), Zhou 2024 and Wu 2018 (habitats, spatial interaction) and "
@@ -82,9 +83,15 @@ class SubregionHabitatParameterNode:
     removedSegmentId: str = ""
     otherLesionsSegmentation: vtkMRMLSegmentationNode
     otherLesionsSegmentId: str = ""
+    breastSegmentation: vtkMRMLSegmentationNode
+    breastSegmentId: str = ""
     registration: Annotated[str, Choice(["none", "rigid", "bspline"])] = "none"
     n4: bool = False
     keepPrepared: bool = False
+    findBreast: bool = True
+    skinMm: Annotated[float, WithinRange(0.0, 10.0)] = 2.0
+    fatSignal: Annotated[str, Choice(["auto", "suppressed", "bright"])] = "auto"
+    parenchymaFeatures: bool = False
     peThresholdPercent: Annotated[float, WithinRange(10.0, 150.0)] = 70.0
     background: Annotated[str, Choice(["auto", "on", "off"])] = "auto"
     backgroundPercent: Annotated[float, WithinRange(10.0, 100.0)] = 60.0
@@ -437,7 +444,8 @@ class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObser
 class ImagingNodes(NamedTuple):
     """The result nodes of one run; ``maps`` by map name, ``warnings`` one sentence each.
 
-    preparedSequence: the phases as measured, None unless they were corrected and asked for.
+    preparedSequence: the phases as measured, None unless they were corrected and asked for; breastSegmentation: breast,
+    skin and parenchyma.
     """
 
     maps: dict
@@ -448,6 +456,7 @@ class ImagingNodes(NamedTuple):
     warnings: tuple
     partsTable: object
     preparedSequence: object
+    breastSegmentation: object
 
 
 class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
@@ -551,6 +560,8 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
     def imagingParameters(parameters: SubregionHabitatParameterNode):
         """The settings of the parameter node as the library's ImagingParameters."""
         from SubregionHabitatLib.analysis import ImagingParameters
+        from SubregionHabitatLib.breast_mask import BreastParameters
+        from SubregionHabitatLib.feature_regions import REGION_GROUPS, STANDARD_REGIONS
         from SubregionHabitatLib.habitats import HabitatParameters
         from SubregionHabitatLib.lesion import FtvParameters, LesionParameters
         from SubregionHabitatLib.preparation import PreparationParameters
@@ -560,6 +571,9 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
             preparation=PreparationParameters(
                 registration=RegistrationParameters(mode=parameters.registration),
                 n4=parameters.n4,
+                breast=BreastParameters(
+                    automatic=parameters.findBreast, skin_mm=parameters.skinMm, fat_signal=parameters.fatSignal
+                ),
                 air_share_of_p99=parameters.airPercent / 100,
             ),
             early=parameters.earlyPhase or None,
@@ -590,6 +604,7 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
             ring_distance_from=parameters.ringDistanceFrom,
             clip_ring=parameters.clipRing,
             neighbourhood=parameters.neighbourhood,
+            feature_regions=REGION_GROUPS if parameters.parenchymaFeatures else STANDARD_REGIONS,
         )
 
     def process(self, parameters: SubregionHabitatParameterNode, progress=None) -> ImagingNodes:
@@ -627,6 +642,7 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         added=None,
         removed=None,
         otherLesions=None,
+        breast=None,
         injectionText="",
         acceptNoTimes=False,
         habitatModel=None,
@@ -641,7 +657,7 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         :param progress: see SubregionHabitatLib.progress; raising Cancelled leaves the scene as it was
         :param box: markups ROI node in place of ``voi``
         :param seedPoint: point list node with one point in the lesion
-        :param omit, added, removed, otherLesions: (segmentation node, segment ID), see DrawnRegions
+        :param omit, added, removed, otherLesions, breast: (segmentation node, segment ID), see DrawnRegions
         :param injectionText: seconds from the pre-contrast phase, empty when not known
         :param acceptNoTimes: measure an exam without times, then without slopes per minute
         :param habitatModel: file made by ``iith habitats``; its centres and settings then apply
@@ -661,6 +677,7 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
             "added": added,
             "removed": removed,
             "otherLesions": otherLesions,
+            "breast": breast,
         }
         regions = self._regions(segments, box, seedPoint, exam.geometry)
         inputs = mrml_bridge.AnalysisInputs(exam, imagingParameters or ImagingParameters(), regions, model)
@@ -756,6 +773,9 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         segmentation = results.node("segmentation", "vtkMRMLSegmentationNode", "IITH habitats")
         segments = mrml_bridge.result_segments(result)
         mrml_bridge.set_segments(segmentation, segments, geometry, maps["pe_early"])
+        breast = results.node("breast", "vtkMRMLSegmentationNode", "IITH breast")
+        mrml_bridge.set_segments(breast, mrml_bridge.breast_segments(result), geometry, maps["pe_early"])
+        breast.GetDisplayNode().SetVisibility(False)
         volumesTable = results.node("table.volumes", "vtkMRMLTableNode", "IITH volumes")
         mrml_bridge.set_table(volumesTable, mrml_bridge.volume_columns(result))
         partsTable = results.node("table.parts", "vtkMRMLTableNode", "IITH lesion parts")
@@ -776,7 +796,9 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
             mrml_bridge.set_sequence(prepared, result.exam)
         else:
             results.remove("prepared")
-        return ImagingNodes(maps, segmentation, volumesTable, curvesTable, chart, result.warnings, partsTable, prepared)
+        return ImagingNodes(
+            maps, segmentation, volumesTable, curvesTable, chart, result.warnings, partsTable, prepared, breast
+        )
 
 
 def simulatedNodes():

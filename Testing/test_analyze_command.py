@@ -113,15 +113,16 @@ def test_features_of_every_region_on_every_image(folder, case):
         assert reader.fieldnames == ["region", "image", "feature", "value", "unit", "reason"]
         rows = list(reader)
     counts = Counter((r["region"], r["image"]) for r in rows)
-    assert {region for region, _ in counts} == set(REGIONS)
+    assert {region for region, _ in counts} == {*REGIONS, "ipsilateral_parenchyma"}
     for region in REGIONS:
         assert counts[region, "mask"] == 14
         assert all(counts[region, image] == 93 for image in IMAGES)
     assert counts["lesion", "interaction"] == 22
     assert counts["lesion", "kinetic"] == 12
+    assert counts["ipsilateral_parenchyma", "background"] == 15
     found = {r["feature"]: float(r["value"]) for r in rows if r["image"] == "interaction"}
     assert found == case["interaction"]["features"]
-    assert len(rows) == 5 * (14 + 93 * len(IMAGES)) + 22 + 12 == case["features"]["n_values"]
+    assert len(rows) == 5 * (14 + 93 * len(IMAGES)) + 22 + 12 + 15 == case["features"]["n_values"]
     for r in rows:
         assert bool(r["value"]) != bool(r["reason"]), r
         assert r["unit"], r

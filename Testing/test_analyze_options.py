@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -193,3 +194,49 @@ def test_settings_from_a_file_and_from_an_earlier_case(base, plain, tmp_path, ca
         capsys.readouterr()
         run(base, tmp_path / "no", "--voi", base[0] / "voi.nrrd", "--settings", tmp_path / "bad.json", code=2)
         assert words in capsys.readouterr().err
+
+
+def test_breast_given_or_left_out_and_regions_of_features(base, plain, tmp_path):
+    folder, exam = base
+    out, case = plain
+    automatic = labels(out, "breast") > 0
+    dice = 2 * np.sum(automatic & exam.truth_breast) / (automatic.sum() + exam.truth_breast.sum())
+    assert dice >= 0.95
+    assert case["breast"]["made_by"] == "automatic"
+    assert case["preparation"]["registration"] == {"mode": "none"}
+    tissue = labels(out, "tissue")
+    assert np.array_equal(np.isin(tissue, (2, 3)), automatic)
+    (side,) = case["background_enhancement"]
+    cc = exam.exam.geometry.voxel_volume_mm3 / 1000
+    assert side["fibroglandular_cc"] == pytest.approx(np.sum(tissue == 3) * cc, abs=1e-3)
+    # The written mask, edited by hand, is given back; features of the parenchyma are asked for.
+    own = automatic.copy()
+    own[:5] = False
+    write_volume(tmp_path / "own.nrrd", own, exam.exam.geometry)
+    given = run(
+        base, tmp_path / "o", "--voi", folder / "voi.nrrd", "--breast", tmp_path / "own.nrrd",
+        "--regions", "ring,parenchyma",
+    )  # fmt: skip
+    assert given["breast"]["made_by"] == "user"
+    assert np.array_equal(labels(tmp_path / "o", "breast") > 0, own)
+    assert given["parameters"]["feature_regions"] == ["ring", "parenchyma"]
+    with (tmp_path / "o" / "features.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    radiomics = {row["region"] for row in rows if row["image"] == "phase1"}
+    assert radiomics == {"ring", "ipsilateral_parenchyma"}
+    background = {row["feature"]: row for row in rows if row["image"] == "background"}
+    (side,) = given["background_enhancement"]
+    mean = background["background_enhancement_MeanPercent"]
+    assert (float(mean["value"]), mean["unit"]) == (pytest.approx(side["mean_percent"], abs=1e-3), "%")
+    assert len(background) == 15
+    left_out = run(base, tmp_path / "b", "--voi", folder / "voi.nrrd", "--no-breast-mask", "--regions", "lesion")
+    assert left_out["breast"]["made_by"] == "body"
+    (side,) = left_out["background_enhancement"]
+    assert side["mean_percent"] is None
+    assert side["missing"]["mean_percent"].startswith("the breast was not found")
+
+
+def test_unknown_feature_regions_are_refused(base, tmp_path, capsys):
+    run(base, tmp_path / "o", "--voi", base[0] / "voi.nrrd", "--regions", "lesion,fat", code=2)
+    assert "The feature region 'fat' is unknown; choose from lesion, habitats, ring" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

@@ -67,6 +67,7 @@ def test_pictures_of_a_result_read_back_are_those_of_the_analysis(simulated, sim
     for name, array in pictures.maps.items():
         write_volume(tmp_path / "maps" / f"{name}.nrrd", array, pictures.geometry)
     labels = {"lesion": pictures.lesion, "habitats": pictures.habitats, "ring": pictures.ring}
+    labels["tissue"] = pictures.tissue
     for name, array in labels.items():
         write_volume(tmp_path / "labels" / f"{name}.nrrd", array, pictures.geometry)
     write_report_image(tmp_path, pictures)
@@ -74,6 +75,11 @@ def test_pictures_of_a_result_read_back_are_those_of_the_analysis(simulated, sim
     assert np.prod(kept.GetSize()) < pictures.image.size  # only what is shown is kept
     again = read_pictures(tmp_path, case)
     assert case_report_html(case, again) == case_report_html(case, pictures)
+    # A result of an earlier version has no tissue: its report lacks that picture.
+    (tmp_path / "labels" / "tissue.nrrd").unlink()
+    earlier = read_pictures(tmp_path, case)
+    assert earlier.tissue is None
+    assert case_report_html(case, earlier).count("<img") == case_report_html(case, pictures).count("<img") - 1
 
 
 @pytest.mark.parametrize("oblique", [(0.0, 0.0, 0.0), (12.0, -9.0, 15.0)])
@@ -117,7 +123,7 @@ def test_report_writes_the_forms_asked_for_and_leaves_the_rest_alone(base, resul
     }
     suffixes = [name.rsplit(".", 1)[1] for name in after if name.startswith("figures/")]
     assert suffixes.count("svg") == 2  # the curves and the survival of the training patients
-    assert suffixes.count("png") == 8 + 1 + 2
+    assert suffixes.count("png") == 8 + 1 + 1 + 2
     assert not [p for p in result.iterdir() if "partial" in p.name]
     page = Page((result / "report.html").read_text())
     assert "This report holds no patient identity" in page.text
@@ -153,6 +159,10 @@ def test_numbers_are_those_of_the_case_and_missing_ones_have_a_reason(result, ca
             assert (row["value"], row["reason"]) == ("", score["refusal"])
             continue
         assert number("scores", item, "value")[0] == score["value"]
+    (side,) = case["background_enhancement"]
+    assert number("breast", "ipsilateral breast", "mean background enhancement") == (side["mean_percent"], "%")
+    for threshold, share in side["share_above_percent"].items():
+        assert number("breast", "ipsilateral breast", f"share of the tissue above {threshold} %") == (share, "1")
     for name, value in case["interaction"]["features"].items():
         assert number("interaction", "habitats", name)[0] == value
     assert all(bool(r["value"]) != bool(r["reason"]) for r in rows)
@@ -164,26 +174,6 @@ def test_cells_cannot_act_as_formulas_in_the_numbers():
     cells = list(csv.reader(io.StringIO(numbers_csv(rows).decode())))
     assert cells[1][:4] == ["'=SUM(A1)", "'+x", "'@y", "'=cmd|' /C calc'!A0"]
     assert cells[2][3] == "-2.5"
-
-
-def test_background_enhancement_is_part_of_case_page_and_numbers_where_it_was_asked_for(simulated, simulated_imaging):
-    from RadiogenomicReportLib.case_background import add_background
-    from RadiogenomicReportLib.case_numbers import case_numbers
-
-    case, pictures = report_case(simulated.exam, simulated_imaging, models=[])
-    assert "background_enhancement" not in case
-    assert "BPE" not in Page(case_report_html(case, pictures)).text
-    case = add_background(case, simulated_imaging)
-    (entry,) = case["background_enhancement"]
-    assert entry["side"] == "ipsilateral"
-    tissue = simulated.truth_tissue == 3  # the truth: fibroglandular voxels away from lesion and ring
-    outside = tissue & ~simulated_imaging.lesion.mask & ~simulated_imaging.ring.mask
-    truth = float(np.nanmean(simulated_imaging.maps.pe_early[outside]))
-    assert entry["mean_percent"] == pytest.approx(truth, rel=0.15)
-    assert "BPE" in Page(case_report_html(case, pictures)).by_id("volumes").text
-    rows = {r.quantity: r for r in case_numbers(case) if r.section == "background enhancement"}
-    assert rows["mean enhancement"].value == entry["mean_percent"]
-    assert rows["fibroglandular volume"].unit == "cc"
 
 
 # ---- PDF ---------------------------------------------------------------------------------------------------------
@@ -276,7 +266,7 @@ def check_page(browser, path, n_images):  # noqa: F811
 
 def test_the_page_in_a_browser_asks_for_nothing_and_draws_everything(browser, result):  # noqa: F811
     assert main(["report", str(result), "--format", "html"]) == 0
-    for opened in check_page(browser, result / "report.html", 11):
+    for opened in check_page(browser, result / "report.html", 12):
         assert "Research use only" in opened.text
 
 
@@ -287,7 +277,7 @@ def test_markup_of_a_patient_and_a_cell_is_text_in_a_browser(browser, result):  
     case["scores"][0] |= {"model_title": NASTY, "group": NASTY}
     (result / "case.json").write_text(json.dumps(case))
     assert main(["report", str(result), "--format", "html", "--identity"]) == 0
-    for opened in check_page(browser, result / "report.html", 11):
+    for opened in check_page(browser, result / "report.html", 12):
         assert " ".join(NASTY.split()) in " ".join(opened.text.split())
 
 
@@ -295,7 +285,7 @@ def test_the_report_of_the_real_exam_in_a_browser(browser, ucsf_imaging, tmp_pat
     require_data("ucsf-br-06")
     case, pictures = report_case(*ucsf_imaging)
     (tmp_path / "report.html").write_text(case_report_html(case, pictures), encoding="utf-8")
-    assert len(list(check_page(browser, tmp_path / "report.html", 11))) == 2
+    assert len(list(check_page(browser, tmp_path / "report.html", 12))) == 2
 
 
 # ---- bad inputs --------------------------------------------------------------------------------------------------

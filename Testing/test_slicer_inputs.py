@@ -447,17 +447,45 @@ def test_phase_volumes_without_times_are_taken_in_their_order(scene, simulated):
 # --- what a result was made from -------------------------------------------------------------------------------------
 
 
+def test_the_breast_is_found_or_drawn_and_lies_in_the_scene(scene, simulated):
+    exam = simulated.exam
+    expected = analyze_imaging(exam, voi=RegionMask(simulated.voi, "VOI"))
+    own = simulated.truth_breast.copy()
+    own[: own.shape[0] // 4] = False
+    drawn = add_segments(scene, exam, voi=simulated.voi, own=own)
+    sequence = add_sequence(scene, exam)
+    nodes = habitat_logic().processNodes([sequence], voi=(drawn, "voi"))
+    found = bridge.segment_names(nodes.breastSegmentation)
+    assert found == {"breast": "Breast", "skin": "Skin", "ipsilateral_parenchyma": "Ipsilateral parenchyma"}
+    masks = {"breast": expected.reference, "skin": expected.breast.skin, "ipsilateral_parenchyma": expected.tissue.mask}
+    for name, mask in masks.items():
+        shown = bridge.region_from_segment(nodes.breastSegmentation, name, exam.geometry, name).mask
+        assert np.array_equal(shown, mask), name
+    # A segment of an earlier result, edited or not, serves as input.
+    again = habitat_logic().processNodes(
+        [sequence], voi=(drawn, "voi"), breast=(nodes.breastSegmentation, "ipsilateral_parenchyma")
+    )
+    mine = habitat_logic().processNodes([sequence], voi=(drawn, "voi"), breast=(drawn, "own"))
+    assert again.breastSegmentation is mine.breastSegmentation is nodes.breastSegmentation
+    assert bridge.segment_names(mine.breastSegmentation)["breast"] == "Breast as drawn"
+    assert "The breast mask was given by the user." in mine.warnings
+    shown = bridge.region_from_segment(mine.breastSegmentation, "breast", exam.geometry, "breast").mask
+    assert np.array_equal(shown, own)
+    with pytest.raises(InputError, match="has no segment 'none' for the breast mask; select one of its segments"):
+        habitat_logic().processNodes([sequence], voi=(drawn, "voi"), breast=(drawn, "none"))
+
+
 def test_every_input_is_kept_and_restored_with_the_scene(scene, simulated, tmp_path):
     exam = simulated.exam
     plain = analyze_imaging(exam, voi=RegionMask(simulated.voi, "VOI"))
     low, high = halves(plain.lesion.mask)
     masks = {"voi": simulated.voi, "omit": np.roll(low, 10, axis=2), "added": np.roll(low, 1, axis=1)}
-    masks |= {"removed": halves(high)[1], "others": halves(plain.ring.mask)[0]}
+    masks |= {"removed": halves(high)[1], "others": halves(plain.ring.mask)[0], "breast": simulated.truth_breast}
     drawn = add_segments(scene, exam, **masks)
     logic = habitat_logic()
     parameters = logic.getParameterNode()
     parameters.dceSequence = add_sequence(scene, exam)
-    for role in ("voi", "omit", "added", "removed", "otherLesions"):
+    for role in ("voi", "omit", "added", "removed", "otherLesions", "breast"):
         setattr(parameters, f"{role}Segmentation", drawn)
         setattr(parameters, f"{role}SegmentId", "others" if role == "otherLesions" else role)
     seed = middle_of(simulated)
@@ -481,7 +509,7 @@ def test_every_input_is_kept_and_restored_with_the_scene(scene, simulated, tmp_p
     assert inputs.exam.timing.injection_s == 20.0
     for name, mask in bridge.drawn_masks(inputs.regions).items():
         assert np.array_equal(mask.mask, masks["others" if name == "other_lesions" else name]), name
-    assert len(bridge.drawn_masks(inputs.regions)) == 5
+    assert len(bridge.drawn_masks(inputs.regions)) == 6
     found = logic.repeat(results.find("segmentation"))[1]
     assert {name: mask.sum() for name, mask in found.regions().items()} == {n: m.sum() for n, m in expected.items()}
 
@@ -546,7 +574,7 @@ def test_features_and_report_are_those_of_the_corrected_exam(scene, small, tmp_p
     case = host.load_module("IITHModule").IITHModuleLogic()
     measured = case.processNodes(nodes.segmentation, preset="captk", modelNames=[])
     expected = extract_features(
-        imaging.exam, imaging.maps, imaging.regions(), load_preset("captk"), reference=imaging.body
+        imaging.exam, imaging.maps, imaging.regions(), load_preset("captk"), reference=imaging.reference
     )
     rows = bridge.table_rows(measured.featureTable)
     assert [row["value"] for row in rows] == pytest.approx([row.value for row in expected.rows])

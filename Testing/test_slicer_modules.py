@@ -119,7 +119,7 @@ def test_importing_a_module_imports_nothing_heavy_and_no_library(name):
 
 @pytest.mark.parametrize("name", host.MODULES)
 def test_every_parameter_has_a_widget_or_is_connected_by_hand(scene, name):
-    roles = ("voi", "lesion", "omit", "added", "removed", "otherLesions")
+    roles = ("voi", "lesion", "omit", "added", "removed", "otherLesions", "breast")
     by_hand = {
         "SubregionHabitat": {
             "phaseVolumes",
@@ -169,6 +169,26 @@ NOT_OFFERED = {
         "tuned as a whole",
     ),
     **dict.fromkeys(
+        ["preparation.breast.coarse_mm"]
+        + [
+            f"preparation.breast.wall.{name}"
+            for name in (
+                "edge_mm", "lateral_mm", "full_contrast", "fat_behind_cost", "fat_behind_mm", "chest_fat_mm",
+                "unknown_likeness", "lean_depth_mm", "depth_cost", "slope_cost", "skin_clearance_mm", "behind_limit_mm",
+            )
+        ],
+        "tuned as a whole; a breast that is not found rightly is better drawn",
+    ),
+    **dict.fromkeys(
+        [
+            f"fibroglandular.{name}"
+            for name in (
+                "smoothing_mm", "skin_margin_mm", "least_contrast", "border_share", "min_component_mm3",
+            )
+        ],
+        "tuned as a whole",
+    ),
+    **dict.fromkeys(
         [f"lesion.seed_{name}" for name in ("search_mm", "radius_mm", "step_mm", "max_radius_mm")],
         "the ball around the seed grows by itself until the lesion fits in",
     ),
@@ -195,6 +215,7 @@ def test_every_setting_of_the_library_can_be_set_or_is_left_out_for_a_reason(sce
     parameters.neighbourhood, parameters.ringDistanceFrom = "faces_6", "voxel_centres"
     parameters.registration, parameters.keepParts, parameters.omitted = "bspline", "seed", "left_out"
     parameters.neighboursWithin, parameters.habitatMode, parameters.chooseCount = "image", "two_level", "gap"
+    parameters.fatSignal = "bright"
 
     def unchanged(used, default, where=""):
         for field in dataclasses.fields(default):
@@ -210,6 +231,7 @@ def test_every_setting_of_the_library_can_be_set_or_is_left_out_for_a_reason(sce
 def test_choices_are_those_of_the_library(scene):
     from IITHModuleLib.feature_engine import ENGINES
     from IITHModuleLib.presets import preset_names
+    from SubregionHabitatLib.fat_reference import FAT_SIGNALS
     from SubregionHabitatLib.habitat_parameters import CHOOSE_K, HABITAT_MODES, K_RANGE
     from SubregionHabitatLib.interaction import NEIGHBOURHOODS
     from SubregionHabitatLib.kinetics import PEAK_SEARCHES, WOS_MODES
@@ -237,6 +259,7 @@ def test_choices_are_those_of_the_library(scene):
     for parameter, known in offered.items():
         assert choices("SubregionHabitat", parameter) == list(known)
     assert len(bridge.HABITAT_COLORS) == max(K_RANGE)
+    assert choices("SubregionHabitat", "fatSignal") == list(FAT_SIGNALS)
     assert choices("SubregionHabitat", "peakSearch") == list(PEAK_SEARCHES)
     assert choices("SubregionHabitat", "wosMode") == list(WOS_MODES)
     assert choices("SubregionHabitat", "neighbourhood") == list(NEIGHBOURHOODS)
@@ -287,6 +310,14 @@ def test_tables_curves_and_plot_hold_the_librarys_numbers(scene, simulated):
     assert by_construction["reason"]
     for name, value in expected.interaction.features.items():
         assert rows["lesion", name]["value"] == pytest.approx(value)
+    (background,) = expected.background
+    mean = rows["ipsilateral parenchyma", "mean background enhancement"]
+    assert (mean["value"], mean["unit"]) == (pytest.approx(background.mean_percent), "%")
+    for threshold, share in background.share_above.items():
+        assert rows["ipsilateral parenchyma", f"share enhancing above {threshold} %"]["value"] == pytest.approx(share)
+    assert rows["ipsilateral breast", "volume"]["value"] == pytest.approx(background.breast_cc)
+    over = rows["lesion", "enhancement over the ipsilateral parenchyma's"]
+    assert over["value"] == pytest.approx(background.lesion_to_background)
     curves = bridge.table_rows(nodes.curvesTable)
     assert [row["time"] for row in curves] == list(simulated.exam.times_s)
     by_region = {curve.region: curve for curve in expected.curves}
@@ -371,7 +402,7 @@ def test_the_scene_holds_nothing_but_inputs_and_results_afterwards(scene, simula
     extra = [n for n in new if n.GetID() not in before and n not in results and not n.IsA("vtkMRMLDisplayNode")]
     assert [n.GetClassName() for n in extra if not n.GetSingletonTag()] == []
     displays = [n for n in new if n.GetID() not in before and n.IsA("vtkMRMLDisplayNode")]
-    assert len(displays) == len(MAPS) + 2
+    assert len(displays) == len(MAPS) + 3
 
 
 def test_missing_or_wrong_inputs_are_refused_in_one_sentence(scene, simulated):
@@ -604,7 +635,9 @@ def test_features_come_as_a_table(scene, habitats):
     nodes = logic.processNodes(habitats.segmentation, preset="captk", modelNames=[])
     rows = bridge.table_rows(nodes.featureTable)
     exam, imaging = habitat_logic().repeat(habitats.segmentation)
-    expected = extract_features(exam, imaging.maps, imaging.regions(), load_preset("captk"), reference=imaging.body)
+    expected = extract_features(
+        exam, imaging.maps, imaging.regions(), load_preset("captk"), reference=imaging.reference
+    )
     expected = with_derived_rows(expected, imaging)
     assert nodes.featureTable.GetAttribute("IITH.engine") == "native"
     assert len(rows) == len(expected.rows)

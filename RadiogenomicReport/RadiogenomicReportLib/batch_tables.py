@@ -15,6 +15,7 @@ from .table_writer import number_cell, write_table
 
 COHORT_TABLE = "cohort.csv"
 FEATURES_TABLE = "features_wide.csv.gz"
+_BACKGROUND = ("breast_cc", "fibroglandular_cc", "mean_percent", "lesion_to_background")
 RESULT_COLUMNS = ("result", "patient", "visit", "status", "reason")
 
 
@@ -55,6 +56,11 @@ def _cells(case: dict) -> dict[str, str]:
         **{f"habitat_{name}_cc": number_cell(cc) for name, cc in case["habitats"]["volumes_cc"].items()},
         "ring_volume_cc": number_cell(ring["volume_cc"]),
         "ring_kept_fraction": number_cell(ring["kept_fraction"]),
+        **{
+            f"{side['side']}_{name}": number_cell(side[name])
+            for side in case["background_enhancement"]
+            for name in _BACKGROUND
+        },
         "features_missing": number_cell(case["features"]["n_missing"]),
         "warnings": number_cell(len(case["warnings"])),
     }

@@ -30,7 +30,7 @@ TASK_SCHEMA = "iith-task/1"
 MAX_TASK_BYTES = 200_000_000
 DONE, KEPT, FAILED = "done", "kept", "failed"
 # Fields of a request that name files: what counts is the files' content, not where they lie.
-_FILE_FIELDS = ("exam", "voi", "lesion", "omit", "added", "removed", "other_lesions", "habitat_model")
+_FILE_FIELDS = ("exam", "voi", "lesion", "omit", "added", "removed", "other_lesions", "breast", "habitat_model")
 _NO_PARAMETERS = (*_FILE_FIELDS, "out", "overwrite", "n_jobs", "preset", "models")
 _DETACHED_HEADERS = (".nhdr", ".mhd")
 

@@ -43,6 +43,8 @@ def build_case(
         "exam": _exam(exam, imaging),
         "parameters": {**asdict(imaging.parameters), **_feature_parameters(features)},
         "preparation": imaging.prepared.to_json(),
+        "breast": _breast(imaging),
+        "background_enhancement": [side.to_json() for side in imaging.background],
         "kinetics": _kinetics(imaging),
         "lesion": _lesion(imaging),
         "habitats": _habitats(imaging),
@@ -112,6 +114,22 @@ def _exam(exam: DceExam, imaging: ImagingResult) -> dict:
             }
             for i, t in enumerate(exam.times_s)
         ],
+    }
+
+
+def _breast(imaging: ImagingResult) -> dict:
+    tissue = imaging.tissue
+    return {
+        **imaging.breast.to_json(imaging.exam.geometry),
+        "fibroglandular": {
+            "reason": tissue.reason,
+            "fat_level": tissue.fat_level,
+            "gland_level": tissue.gland_level,
+            "border": tissue.border,
+            "unit_of_levels": "expected signal of fat at the same place, pre-contrast",
+            "left_out": "lesion, ring and other lesions",
+        },
+        "background_enhancement_phase": imaging.maps.phases.early,
     }
 
 

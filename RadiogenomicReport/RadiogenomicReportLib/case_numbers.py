@@ -73,19 +73,21 @@ def _maps(case: dict) -> Iterator[ReportNumber]:
 
 
 def _background(case: dict) -> Iterator[ReportNumber]:
-    """Only where it was measured; what is missing then says why by itself."""
-    names = {
-        "breast_cc": ("breast volume", "cc"),
-        "fibroglandular_cc": ("fibroglandular volume", "cc"),
-        "fibroglandular_share": ("fibroglandular share", "1"),
-        "mean_percent": ("mean enhancement", "%"),
-        "median_percent": ("median enhancement", "%"),
-        "lesion_to_background": ("lesion to background", "1"),
-    }
-    for entry in case.get("background_enhancement", []):
-        for key, (quantity, unit) in names.items():
-            value = missing_or(entry[key], entry["missing"].get(key, _NOT_COMPUTED))
-            yield ReportNumber("background enhancement", f"{entry['side']} breast", quantity, unit=unit, **value)
+    # Cases of earlier versions have none of it.
+    for side in case.get("background_enhancement", ()):
+        item, missing = f"{side['side']} breast", side["missing"]
+        for quantity, key, unit in (
+            ("volume", "breast_cc", "cc"),
+            ("fibroglandular tissue", "fibroglandular_cc", "cc"),
+            ("fibroglandular share", "fibroglandular_share", "1"),
+            ("mean background enhancement", "mean_percent", "%"),
+            ("median background enhancement", "median_percent", "%"),
+            ("lesion over background enhancement", "lesion_to_background", "1"),
+        ):
+            value = missing_or(side[key], str(missing.get(key, _NOT_COMPUTED)))
+            yield ReportNumber("breast", item, quantity, unit=unit, **value)
+        for threshold, share in side["share_above_percent"].items():
+            yield ReportNumber("breast", item, f"share of the tissue above {threshold} %", share, "1")
 
 
 def _curves(case: dict) -> Iterator[ReportNumber]:

@@ -25,9 +25,9 @@ from SubregionHabitatLib.lesion_voi import voi_from_box
 from SubregionHabitatLib.masks import RegionMask, read_region
 from SubregionHabitatLib.progress import Part, Progress, Silent
 from SubregionHabitatLib.times_file import with_injection
+from SubregionHabitatLib.tissue_labels import TISSUES, tissue_labels
 from SubregionHabitatLib.volume_io import write_volume
 
-from .case_background import add_background
 from .case_dicom import add_dicom, case_arrays, check_dicom_wanted
 from .case_file import CASE_SCHEMA, build_case, provenance_of, write_case
 from .case_report import CasePictures, case_report_html
@@ -59,6 +59,7 @@ class CaseRequest:
     added: Path | None = None
     removed: Path | None = None
     other_lesions: Path | None = None
+    breast: Path | None = None
     habitat_model: Path | None = None
     injection_s: float | None = None
     allow_no_times: bool = False
@@ -72,7 +73,6 @@ class CaseRequest:
     imaging: ImagingParameters = field(default_factory=ImagingParameters)
     overwrite: bool = False
     show_identity: bool = False
-    background: bool = False
     dicom: bool | None = None
     dicom_maps: str = "lesion"
 
@@ -128,7 +128,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
                 imaging.regions(),
                 preset,
                 engine,
-                imaging.body,
+                imaging.reference,
                 Part(progress, 0.25, 0.85),
                 n_jobs=request.n_jobs,
             )
@@ -144,9 +144,6 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
             write_report_image(folder, pictures)
         identity = exam.source.identity if request.show_identity else None
         case = build_case(exam, imaging, features, values, scores, clock, identity)
-        if request.background:
-            with clock.stage("background"):
-                case = add_background(case, imaging)
         progress.step(0.9, "DICOM objects")
         with clock.stage("dicom"):
             case = add_dicom(
@@ -191,6 +188,7 @@ def read_regions(request: CaseRequest, geometry: Geometry) -> DrawnRegions:
         added=read(request.added, "added region"),
         removed=read(request.removed, "removed region"),
         other_lesions=read(request.other_lesions, "other lesions"),
+        breast=read(request.breast, "breast mask"),
     )
 
 
@@ -207,9 +205,13 @@ def write_images(folder: Path, imaging: ImagingResult) -> None:
         "habitats": imaging.habitats.labels,
         "ring": imaging.ring.mask,
         "ftv": imaging.lesion.ftv.mask,
+        "breast": imaging.reference,
     }
     for name, array in labels.items():
         write_volume(folder / "labels" / f"{name}.nrrd", array, maps.geometry)
+    meaning = {f"label{number}": name for number, name in enumerate(TISSUES)}
+    tissue = tissue_labels(imaging.breast, imaging.tissue)
+    write_volume(folder / "labels" / "tissue.nrrd", tissue, maps.geometry, meaning)
 
 
 def raise_if_refused(outcome: CaseOutcome) -> None:

@@ -11,10 +11,13 @@ import numpy as np
 from SubregionHabitatLib.analysis import ImagingResult
 from SubregionHabitatLib.exam import DceExam
 from SubregionHabitatLib.geometry import Geometry
+from SubregionHabitatLib.tissue_labels import tissue_labels
 
+from .figures_breast import breast_legend, breast_picture
 from .figures_curves import curve_picture
 from .figures_planes import planes_of
 from .figures_slices import habitat_legend, map_pictures, slice_pictures
+from .report_breast import breast_view
 from .report_scores import score_cards
 from .report_terms import is_simulated
 from .report_view import (
@@ -38,7 +41,8 @@ class CasePictures:
     """The arrays that the report draws, all (Z, Y, X) on ``geometry``.
 
     image: the early post-contrast phase; lesion, ring: bool; habitats: 0 outside, 1..k; maps: name -> array with its
-    unit in ``units``; slice_axis: the array axis across which the slices were acquired.
+    unit in ``units``; slice_axis: the array axis across which the slices were acquired; tissue: index
+    into TISSUES of every voxel, None where it is not known.
     """
 
     image: np.ndarray
@@ -49,6 +53,7 @@ class CasePictures:
     maps: Mapping[str, np.ndarray]
     units: Mapping[str, str]
     slice_axis: int
+    tissue: np.ndarray | None = None
 
     @classmethod
     def from_result(cls, exam: DceExam, imaging: ImagingResult) -> CasePictures:
@@ -61,6 +66,7 @@ class CasePictures:
             maps=dict(imaging.maps.items()),
             units=imaging.maps.units(),
             slice_axis=exam.slice_axis,
+            tissue=tissue_labels(imaging.breast, imaging.tissue),
         )
 
 
@@ -85,6 +91,9 @@ def case_report_html(case: dict, pictures: CasePictures) -> str:
             hero=slices[1],
             exam=exam_view(case, planes_of(pictures.geometry, pictures.slice_axis)[0].name),
             legend=habitat_legend(names),
+            breast=breast_view(case),
+            breast_picture=breast_picture(pictures),
+            breast_legend=breast_legend(),
             slices=slices,
             maps=map_pictures(pictures),
             curves=curve_picture(case["curves"], case["exam"]["phases"], names),

@@ -10,7 +10,7 @@ from SubregionHabitatLib.errors import InputError
 
 MAX_BYTES = 50_000_000
 # Columns that name files, relative to the cohort file; `exam` may name several, separated by semicolons.
-FILE_COLUMNS = ("exam", "voi", "lesion", "omit", "add", "remove", "other_lesions")
+FILE_COLUMNS = ("exam", "voi", "lesion", "omit", "add", "remove", "other_lesions", "breast")
 # Further columns with the meaning of the option of `iith analyze` of that name.
 OPTION_COLUMNS = ("box", "seed_point", "space", "times", "injection", "no_times", "series", "early", "late")
 # Clinical values that models read; these cells are also carried into the table of results.

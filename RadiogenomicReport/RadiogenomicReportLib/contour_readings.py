@@ -97,7 +97,7 @@ def measure_contours(
     # What was found is the drawn lesion of every contour; manual edits are in it already.
     regions = replace(regions, seed_lps=None, added=None, removed=None)
     if masks is None:
-        drawn = perturbed_masks(first.lesion.mask, exam.geometry, perturbation, first.body)
+        drawn = perturbed_masks(first.lesion.mask, exam.geometry, perturbation, first.breast.tissue)
         contours = [RegionMask(each.mask, f"contour {i}") for i, each in enumerate(drawn)]
     parameters = replace(request.imaging, preparation=PreparationParameters())
     original = first.lesion.mask if masks is None else contours[0].mask
@@ -107,7 +107,7 @@ def measure_contours(
             analyze_imaging(first.exam, parameters, regions=replace(regions, lesion=contour), habitat_model=model)
             for contour in contours[start : start + step]
         ]
-        yield from _readings(results, original, preset, request.engine, first.body)
+        yield from _readings(results, original, preset, request.engine, first.reference)
 
 
 def _readings(results: Sequence[ImagingResult], original: np.ndarray, preset, engine: str, body) -> Iterator[Reading]:

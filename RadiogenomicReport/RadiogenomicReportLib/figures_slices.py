@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from .case_report import CasePictures
 
-_SIDE_IN = 3.1
+SIDE_IN = 3.1
 _BAR_IN = 0.56
-_DPI = 150
+DPI = 150
 _HABITAT_ALPHA = 0.65
 
 
@@ -110,52 +110,50 @@ def _limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def _draw_plain(pictures: CasePictures, view: View) -> Picture:
-    figure = new_figure(_SIDE_IN, _SIDE_IN, "black")
-    axes = _slice_axes(figure, view, 0.0)
-    _image(axes, view, pictures)
-    _letters(axes, view)
-    _scale_bar(axes, view)
+    figure = new_figure(SIDE_IN, SIDE_IN, "black")
+    axes = slice_axes(figure, view, 0.0)
+    draw_image(axes, view, pictures)
+    draw_marks(axes, view)
     return _picture(
         figure,
         view,
         "Early post-contrast image",
         f"Early post-contrast image, {_where(view)}, without overlay.",
-        _SIDE_IN,
+        SIDE_IN,
     )
 
 
 def _draw_habitats(pictures: CasePictures, view: View, acquired: bool, names: tuple[str, ...]) -> Picture:
     from matplotlib.colors import to_rgba
 
-    figure = new_figure(_SIDE_IN, _SIDE_IN, "black")
-    axes = _slice_axes(figure, view, 0.0)
+    figure = new_figure(SIDE_IN, SIDE_IN, "black")
+    axes = slice_axes(figure, view, 0.0)
     # A darker image keeps the colors over a bright lesion close to those of the legend.
-    _image(axes, view, pictures, dim=0.75)
+    draw_image(axes, view, pictures, dim=0.75)
     labels = view.plane.slice_of(pictures.habitats, view.index)
     overlay = np.zeros((*labels.shape, 4))
     for index in range(int(pictures.habitats.max())):
         overlay[labels == index + 1] = to_rgba(habitat_color(index), _HABITAT_ALPHA)
-    axes.imshow(overlay, extent=_extent(view, labels.shape), interpolation="nearest", aspect="equal")
-    _contour(axes, view, pictures.ring | pictures.lesion, RING_COLOR)
-    _contour(axes, view, pictures.lesion, LESION_COLOR)
-    _letters(axes, view)
-    _scale_bar(axes, view)
+    axes.imshow(overlay, extent=slice_extent(view, labels.shape), interpolation="nearest", aspect="equal")
+    draw_contour(axes, view, pictures.ring | pictures.lesion, RING_COLOR)
+    draw_contour(axes, view, pictures.lesion, LESION_COLOR)
+    draw_marks(axes, view)
     plane = view.plane.name.capitalize() + (" (acquisition plane)" if acquired else " (reformatted)")
     seen = [f"{name} {(labels == i + 1).sum() / max(1, (labels > 0).sum()):.0%}" for i, name in enumerate(names)]
     alt = (
         f"{_where(view)}: early image with the outlines of lesion and ring, and the habitats in color; share of "
         f"the lesion on this slice: {', '.join(seen)}."
     )
-    return _picture(figure, view, plane, alt, _SIDE_IN)
+    return _picture(figure, view, plane, alt, SIDE_IN)
 
 
 def _draw_map(pictures: CasePictures, view: View, shown: ShownMap) -> Picture:
     from matplotlib.colors import Normalize, TwoSlopeNorm
 
-    height = _SIDE_IN + _BAR_IN
-    figure = new_figure(_SIDE_IN, height)
-    axes = _slice_axes(figure, view, _BAR_IN / height)
-    _image(axes, view, pictures, dim=0.6)
+    height = SIDE_IN + _BAR_IN
+    figure = new_figure(SIDE_IN, height)
+    axes = slice_axes(figure, view, _BAR_IN / height)
+    draw_image(axes, view, pictures, dim=0.6)
     region = view.plane.slice_of(pictures.lesion | pictures.ring, view.index)
     values = np.ma.masked_invalid(np.where(region, view.plane.slice_of(shown.array, view.index), np.nan))
     if shown.middle is None:
@@ -166,13 +164,12 @@ def _draw_map(pictures: CasePictures, view: View, shown: ShownMap) -> Picture:
         values,
         cmap=shown.colors,
         norm=norm,
-        extent=_extent(view, values.shape),
+        extent=slice_extent(view, values.shape),
         interpolation="nearest",
         aspect="equal",
     )
-    _contour(axes, view, pictures.lesion, LESION_COLOR)
-    _letters(axes, view)
-    _scale_bar(axes, view)
+    draw_contour(axes, view, pictures.lesion, LESION_COLOR)
+    draw_marks(axes, view)
     bar = figure.add_axes((0.09, 0.335 / height, 0.82, 0.12 / height))
     ticks = [0.0, 0.5, 1.0, 2.0, 3.0] if shown.middle is not None else None
     colors = figure.colorbar(image, cax=bar, orientation="horizontal", extend="both", ticks=ticks)
@@ -195,14 +192,14 @@ def _draw_map(pictures: CasePictures, view: View, shown: ShownMap) -> Picture:
 def _picture(figure, view: View, caption: str, alt: str, height_in: float, with_slice: bool = True) -> Picture:
     if with_slice:
         caption += f", slice {view.index + 1} of {view.n_slices}, lesion {number(view.lesion_area_cm2)} cm²"
-    return Picture(png_uri(figure, _DPI), alt, caption, round(_SIDE_IN * 96), round(height_in * 96))
+    return Picture(png_uri(figure, DPI), alt, caption, round(SIDE_IN * 96), round(height_in * 96))
 
 
 def _where(view: View) -> str:
     return f"{view.plane.name} slice {view.index + 1} of {view.n_slices}"
 
 
-def _slice_axes(figure, view: View, bottom: float) -> Axes:
+def slice_axes(figure, view: View, bottom: float) -> Axes:
     axes = figure.add_axes((0, bottom, 1, 1 - bottom), facecolor="black")
     half = view.side_mm / 2
     axes.set_xlim(view.center_mm[0] - half, view.center_mm[0] + half)
@@ -219,12 +216,12 @@ def _background():
     return Rectangle((-1e4, -1e4), 2e4, 2e4, color="black", zorder=-10)
 
 
-def _extent(view: View, shape: tuple[int, int]) -> tuple[float, float, float, float]:
+def slice_extent(view: View, shape: tuple[int, int]) -> tuple[float, float, float, float]:
     """Left, right, bottom, top of a whole slice in mm from its upper left corner: square millimetres on the page."""
     return 0.0, shape[1] * view.plane.spacing_mm[0], shape[0] * view.plane.spacing_mm[1], 0.0
 
 
-def _image(axes: Axes, view: View, pictures: CasePictures, dim: float = 1.0) -> None:
+def draw_image(axes: Axes, view: View, pictures: CasePictures, dim: float = 1.0) -> None:
     image = view.plane.slice_of(pictures.image, view.index).astype(np.float64)
     low, high = display_window(_inside(view, image))
     axes.imshow(
@@ -232,7 +229,7 @@ def _image(axes: Axes, view: View, pictures: CasePictures, dim: float = 1.0) -> 
         cmap="gray",
         vmin=low,
         vmax=low + (high - low) / dim,
-        extent=_extent(view, image.shape),
+        extent=slice_extent(view, image.shape),
         interpolation="bilinear",
         aspect="equal",
     )
@@ -257,7 +254,7 @@ def display_window(values: np.ndarray) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _contour(axes: Axes, view: View, mask: np.ndarray, color: str) -> None:
+def draw_contour(axes: Axes, view: View, mask: np.ndarray, color: str) -> None:
     from matplotlib import patheffects
 
     patch = view.plane.slice_of(mask, view.index).astype(float)
@@ -270,6 +267,12 @@ def _contour(axes: Axes, view: View, mask: np.ndarray, color: str) -> None:
     y = (np.arange(patch.shape[0]) - 0.5) * v
     lines = axes.contour(x, y, patch, levels=[0.5], colors=[color], linewidths=1.1)
     lines.set_path_effects([patheffects.Stroke(linewidth=2.2, foreground="black", alpha=0.55), patheffects.Normal()])
+
+
+def draw_marks(axes: Axes, view: View) -> None:
+    """Letters of the patient's sides and a bar of known length."""
+    _letters(axes, view)
+    _scale_bar(axes, view)
 
 
 def _letters(axes: Axes, view: View) -> None:

@@ -15,6 +15,8 @@ from .case_report import CasePictures
 from .figures_planes import View, lesion_views
 
 IMAGE_FILE = Path("images") / "early.nrrd"
+# The whole slice on which the breast is shown.
+SLICE_FILE = Path("images") / "slice.nrrd"
 MAPS_FOLDER, LABELS_FOLDER = "maps", "labels"
 # Interpolation on the page looks at the voxels next to the shown square.
 _MARGIN_VOXELS = 2
@@ -22,10 +24,18 @@ MAX_VOXELS = 2_000_000_000
 
 
 def write_report_image(folder: Path, pictures: CasePictures) -> None:
-    """The part of the early phase that the pictures show, float32, on its own part of the exam's grid."""
-    box = shown_box(pictures)
+    """The parts of the early phase that the pictures show, float32, each on its own part of the exam's grid."""
     (folder / IMAGE_FILE.parent).mkdir(exist_ok=True)
-    write_volume(folder / IMAGE_FILE, pictures.image[box].astype(np.float32), pictures.geometry.crop(box))
+    for file, box in ((IMAGE_FILE, shown_box(pictures)), (SLICE_FILE, slice_box(pictures))):
+        write_volume(folder / file, pictures.image[box].astype(np.float32), pictures.geometry.crop(box))
+
+
+def slice_box(pictures: CasePictures) -> tuple[slice, slice, slice]:
+    """(z, y, x) slices of the acquisition plane's slice that is shown."""
+    view = lesion_views(pictures.geometry, pictures.lesion, pictures.ring, pictures.slice_axis)[0]
+    whole = [slice(0, n) for n in pictures.lesion.shape]
+    whole[view.plane.axis] = slice(view.index, view.index + 1)
+    return tuple(whole)
 
 
 def shown_box(pictures: CasePictures) -> tuple[slice, slice, slice]:
@@ -66,7 +76,7 @@ def read_pictures(folder: Path, case: dict) -> CasePictures:
 
     habitats = on_grid(folder / LABELS_FOLDER / "habitats.nrrd")
     ring = on_grid(folder / LABELS_FOLDER / "ring.nrrd") > 0
-    units = case["kinetics"]["units"]
+    units, tissue = case["kinetics"]["units"], folder / LABELS_FOLDER / "tissue.nrrd"
     pictures = CasePictures(
         image=_early_image(folder, geometry),
         geometry=geometry,
@@ -76,6 +86,8 @@ def read_pictures(folder: Path, case: dict) -> CasePictures:
         maps={name: on_grid(folder / MAPS_FOLDER / f"{file_name(name)}.nrrd") for name in units},
         units=units,
         slice_axis=int(case["exam"]["slice_axis"]),
+        # Results of earlier versions have neither the tissue nor the whole slice to show it on.
+        tissue=on_grid(tissue) if tissue.is_file() and (folder / SLICE_FILE).is_file() else None,
     )
     _check_labels(case, pictures, folder)
     return pictures
@@ -104,17 +116,23 @@ _AGAIN = "Analyze the exam again."
 
 def _early_image(folder: Path, geometry: Geometry) -> np.ndarray:
     """The image on the whole grid, NaN where it was not kept."""
-    part, own = _volume(folder / IMAGE_FILE)
+    image = np.full(geometry.shape, np.nan, dtype=np.float32)
+    for file in (SLICE_FILE, IMAGE_FILE):
+        if file is IMAGE_FILE or (folder / file).is_file():
+            _paste(image, folder, file, geometry)
+    return image
+
+
+def _paste(image: np.ndarray, folder: Path, file: Path, geometry: Geometry) -> None:
+    part, own = _volume(folder / file)
     start = geometry.index_of(np.array([own.origin_mm]))[0]
     corner = np.rint(start).astype(int)
     stop = corner + part.shape
     inside = corner.min() >= 0 and np.all(stop <= geometry.shape)
     box = tuple(slice(int(a), int(b)) for a, b in zip(corner, stop, strict=True))
     if not inside or not geometry.crop(box).same_grid(own):
-        raise InputError(f"{IMAGE_FILE} of the result {folder.name} is no part of its grid; {_REMEDY}.")
-    image = np.full(geometry.shape, np.nan, dtype=np.float32)
+        raise InputError(f"{file} of the result {folder.name} is no part of its grid; {_REMEDY}.")
     image[box] = part
-    return image
 
 
 def _check_grid(case: dict, geometry: Geometry, folder: Path) -> None:

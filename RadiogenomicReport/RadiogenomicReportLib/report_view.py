@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .figures_style import habitat_color
-from .report_background import background_rows
 from .report_numbers import (
     MISSING,
     NBSP,
@@ -187,7 +186,6 @@ def volumes_view(case: dict) -> dict:
             }
             for i, c in enumerate(classes)
         ],
-        "background": background_rows(case),
         "ser_rest": with_unit(lesion["ftv_cc"] - in_classes, "cc") if lesion["ftv_cc"] - in_classes > 5e-4 else None,
         "rows": _volume_rows(lesion, ring),
     }

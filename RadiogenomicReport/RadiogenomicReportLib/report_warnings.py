@@ -10,8 +10,10 @@ from .report_terms import input_in_sentence
 
 # Sentences that say how the input was read without making a result less sure. Whatever is not known counts as a limit.
 _NOTES = (
-    re.compile(r"^The (VOI|lesion)\b.* (is fractional; voxels of at least|holds \d+ (segments|labels); all of them)"),
-    re.compile(r"^The (VOI|lesion)\b.* was resampled from its own grid onto the exam's\.$"),
+    re.compile(r"^The (VOI|lesion|breast mask)\b.* is fractional; voxels of at least"),
+    re.compile(r"^The (VOI|lesion|breast mask)\b.* holds \d+ (segments|labels); all of them"),
+    re.compile(r"^The breast mask was given by the user\.$"),
+    re.compile(r"^The (VOI|lesion|breast mask)\b.* was resampled from its own grid onto the exam's\.$"),
     re.compile(r"^The (VOI|lesion)\b.* says that a background threshold is already applied"),
     re.compile(r"^\d+ duplicate images were ignored\.$"),
 )

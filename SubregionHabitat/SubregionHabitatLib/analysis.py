@@ -6,9 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .background_enhancement import BackgroundEnhancement, background_enhancement
+from .breast_mask import BreastMask, ring_allowed
+from .breast_region import share_inside
 from .curves import EnhancementCurve, enhancement_curves
 from .errors import InputError
 from .exam import DceExam
+from .feature_regions import STANDARD_REGIONS, check_regions, feature_regions
+from .fibroglandular import FibroglandularParameters, FibroglandularTissue, fibroglandular_tissue
 from .habitat_model import HabitatModel
 from .habitats import MIN_VOXELS_PER_HABITAT, HabitatParameters, Habitats, find_habitats
 from .interaction import Interaction, spatial_interaction
@@ -32,16 +37,19 @@ from .timing import PhaseChoice, choose_early_late
 
 # Above this share of lesion voxels without a positive pre-contrast signal, maps and habitats would rest on too little.
 MAX_UNDEFINED_SHARE = 0.10
+# A ring is clipped at skin and chest wall where at least this share of the lesion lies in the breast mask.
+LESION_IN_BREAST = 0.5
 
 
 @dataclass(frozen=True)
 class ImagingParameters:
     """Every choice of the imaging half; algorithms.md names the source of each default.
 
-    preparation: bias field and motion; early, late: phase indices that override the timing rule; peak_search, wos_mode:
-    see kinetics; ftv, lesion: the FTV rule and which of its parts to keep; habitats: the clustering; ring_mm: radius,
-    ring_distance_from: see ring; clip_ring: leave out what lies outside the breast or body; neighbourhood: of the MSI
-    matrix.
+    preparation: breast mask, bias field and motion; early, late: phase indices that override the timing rule;
+    peak_search, wos_mode: see kinetics; ftv, lesion: the FTV rule and which of its parts to keep; habitats: the
+    clustering; ring_mm: radius, ring_distance_from: see ring; clip_ring: leave out what lies outside the breast or
+    body; neighbourhood: of the MSI matrix; fibroglandular: how parenchyma is told from fat; feature_regions: where
+    features are drawn from, see there.
     """
 
     preparation: PreparationParameters = field(default_factory=PreparationParameters)
@@ -56,6 +64,11 @@ class ImagingParameters:
     ring_distance_from: str = "surface"
     clip_ring: bool = True
     neighbourhood: str = "in_plane_8"
+    fibroglandular: FibroglandularParameters = field(default_factory=FibroglandularParameters)
+    feature_regions: tuple[str, ...] = STANDARD_REGIONS
+
+    def __post_init__(self) -> None:
+        check_regions(self.feature_regions)
 
 
 @dataclass(frozen=True)
@@ -63,7 +76,8 @@ class DrawnRegions:
     """What the user drew or pointed at, on the exam's grid.
 
     voi: where to look for the lesion; lesion: the lesion itself; seed_lps: a point (LPS mm) at the lesion; omit: never
-    part of the FTV; added, removed: manual edits of a lesion that was found; other_lesions: kept out of the ring.
+    part of the FTV; added, removed: manual edits of a lesion that was found; other_lesions: kept out of the ring and of
+    the background; breast: the breast, in place of the automatic mask.
     """
 
     voi: RegionMask | None = None
@@ -73,17 +87,20 @@ class DrawnRegions:
     added: RegionMask | None = None
     removed: RegionMask | None = None
     other_lesions: RegionMask | None = None
+    breast: RegionMask | None = None
 
     def named(self) -> list[tuple[str, RegionMask]]:
         """(role, region) of everything drawn."""
         names = {"voi": "VOI", "lesion": "lesion", "omit": "omit region", "added": "added region"}
-        names |= {"removed": "removed region", "other_lesions": "other lesions"}
+        names |= {"removed": "removed region", "other_lesions": "other lesions", "breast": "breast mask"}
         return [(role, getattr(self, name)) for name, role in names.items() if getattr(self, name) is not None]
 
 
 @dataclass(frozen=True)
 class ImagingResult:
-    """What the imaging half found; every array lies on the exam's grid. prepared: the exam that was measured."""
+    """What the imaging half found; every array lies on the exam's grid. prepared: the exam that was measured;
+
+    tissue: fibroglandular tissue without lesions and ring; background: its enhancement, the lesion's side first."""
 
     prepared: PreparedExam
     maps: KineticMaps
@@ -92,6 +109,8 @@ class ImagingResult:
     ring: Ring
     interaction: Interaction
     curves: tuple[EnhancementCurve, ...]
+    tissue: FibroglandularTissue
+    background: tuple[BackgroundEnhancement, ...]
     nan_fractions: dict[str, float]
     parameters: ImagingParameters
     warnings: tuple[str, ...]
@@ -102,17 +121,27 @@ class ImagingResult:
         return self.prepared.exam
 
     @property
-    def body(self) -> np.ndarray:
-        """Everything but air, (Z, Y, X) bool."""
-        return self.prepared.body
+    def breast(self) -> BreastMask:
+        """The breast, or what stands in for it."""
+        return self.prepared.breast
+
+    @property
+    def reference(self) -> np.ndarray:
+        """Where the signals that scale a phase are read: the breast or what stands in for it, (Z, Y, X) bool."""
+        return self.prepared.breast.breast
 
     def regions(self) -> dict[str, np.ndarray]:
-        """Region name to mask (Z, Y, X) bool, in the order of the feature table."""
-        named = {"lesion": self.lesion.mask}
-        for index in range(1, self.habitats.parameters.k + 1):
-            named[f"habitat{index}"] = self.habitats.labels == index
-        named["ring"] = self.ring.mask
-        return named
+        """Region name to mask (Z, Y, X) bool of the regions asked for, in the order of the feature table."""
+        habitats = {f"habitat{i}": self.habitats.labels == i for i in range(1, self.habitats.parameters.k + 1)}
+        return feature_regions(
+            self.parameters.feature_regions,
+            self.lesion.mask,
+            habitats,
+            self.ring.mask,
+            self.tissue,
+            self.exam.geometry,
+            self.breast,
+        )
 
 
 def analyze_imaging(
@@ -137,7 +166,14 @@ def analyze_imaging(
     _check_regions(exam, regions)
     progress.step(0.0, "preparing the exam")
     prepared = prepare_exam(
-        exam, parameters.preparation, regions.lesion, regions.voi, Part(progress, 0.0, 0.2), parameters.early
+        exam,
+        parameters.preparation,
+        regions.lesion,
+        regions.voi,
+        Part(progress, 0.0, 0.2),
+        parameters.early,
+        regions.breast,
+        regions.seed_lps,
     )
     exam = prepared.exam
     progress.step(0.2, "kinetic maps")
@@ -151,7 +187,7 @@ def analyze_imaging(
         found.mask,
         exam.geometry,
         parameters.ring_mm,
-        _ring_limits(regions, prepared, parameters),
+        _ring_limits(regions, prepared, found, parameters),
         distance_from=parameters.ring_distance_from,
     )
     interaction = spatial_interaction(
@@ -161,6 +197,7 @@ def analyze_imaging(
         exam.slice_axis,
         parameters.neighbourhood,
     )
+    tissue, background = _background(prepared, maps, found, ring, regions, parameters, Part(progress, 0.85, 0.95))
     named = {name: habitats.labels == i + 1 for i, name in enumerate(habitats.names)}
     curves = enhancement_curves(exam, {**named, "lesion": found.mask, "ring": ring.mask})
     nan_fractions = _nan_fractions(maps, found.mask)
@@ -173,9 +210,11 @@ def analyze_imaging(
         ring=ring,
         interaction=interaction,
         curves=curves,
+        tissue=tissue,
+        background=background,
         nan_fractions=nan_fractions,
         parameters=parameters,
-        warnings=tuple(_warnings(prepared, regions, found, habitats, ring, nan_fractions)),
+        warnings=tuple(_warnings(prepared, regions, found, habitats, ring, tissue, nan_fractions)),
     )
 
 
@@ -269,18 +308,30 @@ def _check_signal(exam: DceExam, lesion: Lesion) -> None:
         )
 
 
-def _ring_limits(regions: DrawnRegions, prepared: PreparedExam, parameters: ImagingParameters):
-    limits = [("air outside the body", prepared.body)] if parameters.clip_ring else []
+def _ring_limits(regions: DrawnRegions, prepared: PreparedExam, lesion: Lesion, parameters: ImagingParameters):
+    limits = []
+    if parameters.clip_ring and share_inside(prepared.breast, lesion.mask) >= LESION_IN_BREAST:
+        limits = ring_allowed(prepared.breast)
     if regions.other_lesions is not None:
         limits.append(("other lesions", ~regions.other_lesions.mask))
     return limits
+
+
+def _background(prepared: PreparedExam, maps, lesion: Lesion, ring: Ring, regions, parameters, progress: Progress):
+    """Fibroglandular tissue without lesions and ring, and how it enhances at the early phase."""
+    exam, breast = prepared.exam, prepared.breast
+    exclude = lesion.mask | ring.mask
+    if regions.other_lesions is not None:
+        exclude |= regions.other_lesions.mask
+    tissue = fibroglandular_tissue(exam.signal[0], exam.geometry, breast, exclude, parameters.fibroglandular, progress)
+    return tissue, background_enhancement(maps.pe_early, tissue, lesion.mask, exam.geometry, breast, ring.mask)
 
 
 def _nan_fractions(maps: KineticMaps, lesion: np.ndarray) -> dict[str, float]:
     return {name: float(np.mean(~np.isfinite(array[lesion]))) for name, array in maps.items()}
 
 
-def _warnings(prepared: PreparedExam, regions: DrawnRegions, lesion, habitats, ring, nan_fractions):
+def _warnings(prepared: PreparedExam, regions: DrawnRegions, lesion, habitats, ring, tissue, nan_fractions):
     exam = prepared.exam
     yield from exam.timing.notes
     yield from prepared.warnings
@@ -293,6 +344,12 @@ def _warnings(prepared: PreparedExam, regions: DrawnRegions, lesion, habitats, r
         if name != "lesion":  # its notes are the lesion's own
             yield from region.notes
     yield from lesion.notes
+    outside = 1 - share_inside(prepared.breast, lesion.mask)
+    if outside > 1 - LESION_IN_BREAST:
+        yield (
+            f"{100 * outside:.0f} % of the lesion lie outside the breast mask; the ring is therefore not clipped at "
+            "skin and chest wall. Check the breast mask by eye."
+        )
     if not habitats.comparable:
         yield (
             f"Habitats were found within this lesion alone ({habitats.mode}): all labels always result, and their "
@@ -310,3 +367,6 @@ def _warnings(prepared: PreparedExam, regions: DrawnRegions, lesion, habitats, r
         worst = max(undefined, key=undefined.get)
         yield f"{worst.upper()} is undefined in {100 * undefined[worst]:.2g} % of the lesion."
     yield from ring.notes
+    if tissue.reason is not None and prepared.breast.made_by != "body":
+        yield f"Background enhancement is missing: {tissue.reason}."
+    yield from tissue.notes

@@ -31,7 +31,7 @@ class BackgroundEnhancement:
     """
 
     side: str
-    breast_cc: float
+    breast_cc: float | None
     tissue_cc: float | None
     tissue_share: float | None
     mean_percent: float | None
@@ -45,7 +45,7 @@ class BackgroundEnhancement:
         """Plain numbers for the case file; None stands beside its reason in ``missing``."""
         return {
             "side": self.side,
-            "breast_cc": round(self.breast_cc, 3),
+            "breast_cc": _rounded(self.breast_cc, 3),
             "fibroglandular_cc": _rounded(self.tissue_cc, 3),
             "fibroglandular_share": _rounded(self.tissue_share, 4),
             "mean_percent": _rounded(self.mean_percent, 3),
@@ -75,15 +75,25 @@ def background_enhancement(
     breasts = by_side(breast.breast, lesion, geometry, breast)
     lesion_percent = _mean(pe_early[lesion])
     return tuple(
-        _measure(side, pe_early, tissues[side], breasts[side], lesion_percent, geometry, tissue.reason)
+        _measure(
+            side,
+            pe_early,
+            tissues[side],
+            None if breast.made_by == "body" else breasts[side],
+            lesion_percent,
+            geometry,
+            tissue.reason,
+        )
         for side in tissues
     )
 
 
 def _measure(side, pe_early, tissue, breast, lesion_percent, geometry, reason) -> BackgroundEnhancement:
     cc = geometry.voxel_volume_mm3 / 1000.0
-    breast_cc, n = float(breast.sum() * cc), int(tissue.sum())
+    breast_cc, n = None if breast is None else float(breast.sum() * cc), int(tissue.sum())
     missing = {}
+    if breast is None:
+        missing["breast_cc"] = reason
     if lesion_percent is None:
         missing["lesion_mean_percent"] = "enhancement is undefined in the whole lesion"
     if reason is not None:

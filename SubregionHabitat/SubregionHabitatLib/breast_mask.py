@@ -16,7 +16,7 @@ from scipy import ndimage
 from .body_surface import BodySurface, find_body
 from .chest_wall import ChestWall, WallParameters, find_wall, no_wall
 from .errors import InputError
-from .fat_reference import FatReference, find_fat, without_noise_floor
+from .fat_reference import FAT_SIGNALS, FatReference, find_fat, without_noise_floor
 from .geometry import Geometry
 from .patient_grid import onto, patient_grid, slab_geometry, slabs, to_patient_grid
 from .progress import Part, Progress, Silent
@@ -47,17 +47,21 @@ PIECE_SHARE = 0.02
 
 @dataclass(frozen=True)
 class BreastParameters:
-    """coarse_mm: voxel size of the coarse steps, 1..5; skin_mm: thickness of the skin shell, 0..10; fat_signal: "auto",
+    """automatic: whether the breast is sought where the user gives none, see breast_region; coarse_mm: voxel size of
 
-    "suppressed" or "bright"; wall: how the chest wall is sought. Raises InputError for values out of range.
+    the coarse steps, 1..5; skin_mm: thickness of the skin shell, 0..10; fat_signal: "auto", "suppressed" or "bright";
+    wall: how the chest wall is sought. Raises InputError for values out of range.
     """
 
+    automatic: bool = True
     coarse_mm: float = 2.0
     skin_mm: float = 2.0
     fat_signal: str = "auto"
     wall: WallParameters = field(default_factory=WallParameters)
 
     def __post_init__(self) -> None:
+        if self.fat_signal not in FAT_SIGNALS:
+            raise InputError(f"The fat signal {self.fat_signal!r} is unknown; choose one of {', '.join(FAT_SIGNALS)}.")
         if not 1 <= self.coarse_mm <= 5 or not 0 <= self.skin_mm <= 10:
             raise InputError(
                 "The coarse step of the breast mask must lie between 1 and 5 mm and the skin between 0 and 10 mm; "
@@ -72,8 +76,9 @@ class BreastMask:
     breast: inside the skin shell, in front of the chest wall; skin: the shell under the surface; behind: tissue behind
     the chest wall; air is the rest. sides: "left" and "right" (the patient's) parts of ``breast`` where both breasts
     are in the image, else empty; side: "left", "right" or "both"; fat: signal of fat on ``grid`` (coarse,
-    patient-aligned); air_level: mean signal of the air, 0 where there is none; made_by: "automatic" or "user";
-    midline_mm: left coordinate (LPS) between both breasts, else None; notes: one sentence per oddity.
+    patient-aligned), both None where anatomy was not found; air_level: mean signal of the air, 0 where there is none;
+    made_by: "automatic", "user" or "body" (everything but air stands in for the breast, for ``reason``); midline_mm:
+    left coordinate (LPS) between both breasts, else None; notes: one sentence per oddity.
     """
 
     breast: np.ndarray
@@ -81,17 +86,36 @@ class BreastMask:
     behind: np.ndarray
     sides: dict[str, np.ndarray]
     side: str
-    fat: FatReference
-    grid: Geometry
+    fat: FatReference | None
+    grid: Geometry | None
     air_level: float
     made_by: str
     midline_mm: float | None = None
     notes: tuple[str, ...] = ()
+    reason: str = ""
 
     @property
-    def fat_suppressed(self) -> bool:
-        """Whether fat is darker than parenchyma and muscle."""
-        return self.fat.suppressed
+    def fat_suppressed(self) -> bool | None:
+        """Whether fat is darker than parenchyma and muscle; None where that is not known."""
+        return None if self.fat is None else self.fat.suppressed
+
+    @property
+    def tissue(self) -> np.ndarray:
+        """Everything of the body that is known: breast, skin and what lies behind the chest wall, (Z, Y, X) bool."""
+        return self.breast | self.skin | self.behind
+
+    def to_json(self, geometry: Geometry) -> dict:
+        """What a result records of it; volumes in cc."""
+        cc = geometry.voxel_volume_mm3 / 1000.0
+        return {
+            "made_by": self.made_by,
+            "reason": self.reason or None,
+            "side": self.side,
+            "volume_cc": round(float(self.breast.sum() * cc), 3),
+            "sides_cc": {side: round(float(part.sum() * cc), 3) for side, part in self.sides.items()},
+            "midline_mm": None if self.midline_mm is None else round(self.midline_mm, 1),
+            "fat_suppressed": self.fat_suppressed,
+        }
 
 
 def breast_mask(
@@ -142,14 +166,23 @@ def breast_mask(
     return BreastMask(breast, skin, behind, sides, side, fat, grid, body.air_level, made_by, middle, notes)
 
 
+def mask_without_anatomy(mask: np.ndarray, geometry: Geometry, made_by: str, notes: tuple[str, ...] = ()) -> BreastMask:
+    """``mask`` (Z, Y, X) bool as the breast where skin, chest wall and fat are not known."""
+    nothing = np.zeros(mask.shape, dtype=bool)
+    _, side = _sides(mask, geometry, None)
+    return BreastMask(mask, nothing, nothing, {}, side, None, None, 0.0, made_by, notes=notes)
+
+
 def ring_allowed(breast: BreastMask, other_lesions: np.ndarray | None = None) -> list[tuple[str, np.ndarray]]:
     """(reason, where the peritumoral ring may lie for all that reason says), masks (Z, Y, X) bool.
 
     other_lesions: (Z, Y, X) bool, lesions that are measured on their own.
     """
-    tissue = breast.breast | breast.behind
-    outside = "skin and air" if breast.made_by == "automatic" else "skin, air and outside the breast mask"
-    reasons = [(outside, tissue), ("chest wall", ~breast.behind)]
+    if breast.made_by == "body":
+        reasons = [("air outside the body", breast.breast)]
+    else:
+        outside = "skin and air" if breast.made_by == "automatic" else "skin, air and outside the breast mask"
+        reasons = [(outside, breast.breast | breast.behind), ("chest wall", ~breast.behind)]
     if other_lesions is not None:
         reasons.append(("other lesions", ~other_lesions))
     return reasons

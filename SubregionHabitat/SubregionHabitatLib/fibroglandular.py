@@ -28,6 +28,7 @@ START_SDS = 3.0
 ROUNDS = 30
 # Below this factor between the levels of parenchyma and fat the user is told.
 LOW_CONTRAST = 1.6
+NO_BREAST = "the breast was not found, so there is no fat to compare with"
 SAMPLE_VOXELS = 400_000
 
 
@@ -96,6 +97,8 @@ def fibroglandular_tissue(
             raise InputError(
                 f"The {name} has the array shape {array.shape}, the exam {geometry.shape}; bring it onto its grid."
             )
+    if breast.fat is None:
+        return FibroglandularTissue(np.zeros(geometry.shape, dtype=bool), None, None, None, NO_BREAST)
     progress.step(0.0, "fibroglandular tissue")
     ratio, used = _relative_signal(pre, geometry, breast, p, progress)
     sign = 1.0 if breast.fat_suppressed else -1.0

@@ -28,10 +28,12 @@ import vtk
 from vtk.util import numpy_support
 
 from .analysis import DrawnRegions, ImagingParameters, ImagingResult
+from .background_enhancement import THRESHOLDS_PERCENT
 from .curves import EnhancementCurve
 from .digests import digest, hash_uid
 from .errors import Cancelled, InputError
 from .exam import DceExam, ExamSource, Timing, check_times
+from .feature_regions import parenchyma
 from .geometry import Geometry, bounding_box
 from .habitat_file import habitat_model_to_json, load_habitat_model
 from .habitat_model import HabitatModel
@@ -315,6 +317,10 @@ RING_COLOR = (0.34, 0.71, 0.91)
 HABITAT_COLORS = ((0.00, 0.45, 0.70), (0.94, 0.89, 0.26), (0.84, 0.37, 0.00), (0.00, 0.62, 0.45),
                   (0.90, 0.62, 0.00), (0.35, 0.35, 0.35))  # fmt: skip
 
+BREAST_COLOR, SKIN_COLOR = (0.90, 0.62, 0.00), (0.69, 0.48, 0.40)
+PARENCHYMA_COLORS = {"ipsilateral_parenchyma": (0.00, 0.62, 0.45), "contralateral_parenchyma": (0.00, 0.45, 0.70)}
+BREAST_TITLES = {"automatic": "Breast", "user": "Breast as drawn", "body": "Body in place of the breast"}
+
 # The DICOM master list has no code for a habitat or a peritumoral ring: habitats are coded as the neoplasm they are
 # part of, the ring as tissue; the segment's name says the rest.
 _BREAST = "Anatomic codes - DICOM master list~SCT^76752008^Breast~^^"
@@ -476,6 +482,18 @@ def result_segments(result: ImagingResult) -> list[Segment]:
     return [*segments, Segment("ring", radius, RING_COLOR, TISSUE_TERMINOLOGY, result.ring.mask)]
 
 
+def breast_segments(result: ImagingResult) -> list[Segment]:
+    """Breast (outline only), skin and parenchyma of either side; those that hold nothing are left out."""
+    exam, breast = result.exam, result.breast
+    parts = parenchyma(result.lesion.mask, result.ring.mask, result.tissue, exam.geometry, breast)
+    shown = [Segment("breast", BREAST_TITLES[breast.made_by], BREAST_COLOR, TISSUE_TERMINOLOGY, breast.breast, False)]
+    shown.append(Segment("skin", "Skin", SKIN_COLOR, TISSUE_TERMINOLOGY, breast.skin, False))
+    for name, mask in parts.items():
+        title = name.replace("_", " ").capitalize()
+        shown.append(Segment(name, title, PARENCHYMA_COLORS[name], TISSUE_TERMINOLOGY, mask))
+    return [segment for segment in shown if segment.mask.any()]
+
+
 def _habitat_title(index: int, name: str, k: int) -> str:
     """ "Habitat 1: poor perfusion"; where habitats have numbers for names, the ends of their order are told."""
     if k == 3:
@@ -615,7 +633,7 @@ def table_rows(table) -> list[dict]:
 
 
 def volume_columns(result: ImagingResult) -> list[Column]:
-    """Sizes of lesion, habitats and ring and the spatial interaction features, one row each.
+    """Sizes of lesion, habitats, ring and breast, background enhancement and spatial interaction, one row each.
 
     A value that cannot be computed is NaN with its reason in the last column.
     """
@@ -633,11 +651,33 @@ def volume_columns(result: ImagingResult) -> list[Column]:
         rows.append((f"habitat{index + 1}", "share of the lesion", volume / lesion.volume_cc, "", ""))
     rows.append(("ring", "volume", ring.volume_cc, "cc", ""))
     rows.append(("ring", "share kept after clipping", ring.kept_fraction, "", ""))
+    rows += _background_rows(result)
     for name, value in result.interaction.features.items():
         reason = result.interaction.reasons.get(name, "")
         rows.append(("lesion", name, None if reason else value, result.interaction.units.get(name, ""), reason))
     names = ("region", "quantity", "value", "unit", "reason")
     return [Column(name, [row[i] for row in rows]) for i, name in enumerate(names)]
+
+
+def _background_rows(result: ImagingResult) -> list[tuple]:
+    """(region, quantity, value, unit, reason) of breast, parenchyma and its enhancement at the early phase."""
+    rows = []
+    for side in result.background:
+        breast, tissue, missing = f"{side.side} breast", f"{side.side} parenchyma", side.missing
+
+        def add(region, quantity, value, unit, key, missing=missing):
+            rows.append((region, quantity, value, unit, "" if value is not None else missing.get(key, "")))
+
+        add(breast, "volume", side.breast_cc, "cc", "breast_cc")
+        add(tissue, "volume", side.tissue_cc, "cc", "fibroglandular_cc")
+        add(tissue, "share of the breast", side.tissue_share, "", "fibroglandular_share")
+        add(tissue, "mean background enhancement", side.mean_percent, "%", "mean_percent")
+        add(tissue, "median background enhancement", side.median_percent, "%", "median_percent")
+        for threshold in THRESHOLDS_PERCENT:
+            share = side.share_above.get(threshold)
+            add(tissue, f"share enhancing above {threshold} %", share, "", "share_above_percent")
+        add("lesion", f"enhancement over the {tissue}'s", side.lesion_to_background, "", "lesion_to_background")
+    return rows
 
 
 def part_columns(result: ImagingResult) -> list[Column]:

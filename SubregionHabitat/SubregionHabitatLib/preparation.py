@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .bias_field import BiasFieldParameters, bias_field_summary, correct_bias, estimate_bias_field
-from .body import AIR_SHARE_OF_P99, body_mask
+from .body import AIR_SHARE_OF_P99
+from .breast_mask import BreastMask, BreastParameters
+from .breast_region import Marks, find_breast
 from .exam import DceExam
 from .masks import RegionMask
 from .progress import Part, Progress, Silent
@@ -18,22 +20,24 @@ from .registration import RegistrationParameters, RegistrationResult, enhancing_
 class PreparationParameters:
     """registration: how phases are brought onto one another (mode "none" leaves them); n4: whether one bias field is
 
-    divided out of every phase, and bias_field how it is estimated; air_share_of_p99: see body."""
+    divided out of every phase, and bias_field how it is estimated; breast: how the breast mask is found;
+    air_share_of_p99: of the body that stands in for it, see body."""
 
     registration: RegistrationParameters = field(default_factory=RegistrationParameters)
     n4: bool = False
     bias_field: BiasFieldParameters = field(default_factory=BiasFieldParameters)
+    breast: BreastParameters = field(default_factory=BreastParameters)
     air_share_of_p99: float = AIR_SHARE_OF_P99
 
 
 @dataclass(frozen=True)
 class PreparedExam:
-    """exam: ready to be measured; body: (Z, Y, X) bool, everything but air; registration: None where left out;
+    """exam: ready to be measured; breast: its breast, or what stands in for it; registration: None where left out;
 
     bias_field: summary of the correction, None where left out; warnings: one sentence per oddity."""
 
     exam: DceExam
-    body: np.ndarray
+    breast: BreastMask
     registration: RegistrationResult | None
     bias_field: dict | None
     warnings: tuple[str, ...]
@@ -52,30 +56,47 @@ def prepare_exam(
     voi: RegionMask | None = None,
     progress: Progress | None = None,
     early: int | None = None,
+    breast: RegionMask | None = None,
+    seed_lps: tuple[float, float, float] | None = None,
 ) -> PreparedExam:
-    """Correct the bias field, then register the phases, as asked for; without either the exam comes back as it is.
+    """Find the breast, correct the bias field, register the phases, as asked for; else the exam comes back as it is.
 
     early: the early phase where the user chose it; phases are registered onto it unless the parameters name another.
-    The lesion as drawn, or what enhances in the VOI, does not drive the registration. Raises InputError for whatever
-    cannot be prepared.
+    The lesion as drawn, or what enhances in the VOI, does not drive the registration. breast: the user's own mask;
+    lesion, voi and seed_lps (LPS mm) are what an automatic one must fit. An automatic mask is found anew on an exam
+    that was corrected. Raises InputError for whatever cannot be prepared.
     """
     parameters = parameters or PreparationParameters()
     progress = progress or Silent()
-    body = body_mask(exam.signal[0], parameters.air_share_of_p99)
+    marks = Marks(lesion, voi, seed_lps)
+
+    def find(of: DceExam, part: Progress) -> BreastMask:
+        return find_breast(of, parameters.breast, breast, marks, parameters.air_share_of_p99, part)
+
+    untouched = exam
+    found = find(exam, Part(progress, 0.0, 0.15))
     summary = None
     if parameters.n4:
-        bias = estimate_bias_field(exam.signal[0], exam.geometry, body, parameters.bias_field, Part(progress, 0.0, 0.3))
+        bias = estimate_bias_field(
+            exam.signal[0], exam.geometry, found.breast, parameters.bias_field, Part(progress, 0.15, 0.4)
+        )
         exam = correct_bias(exam, bias)
-        summary = bias_field_summary(bias, body, parameters.bias_field)
+        summary = {"mask": found.made_by, **bias_field_summary(bias, found.breast, parameters.bias_field)}
     registration = None
     if parameters.registration.mode != "none":
-        still = lesion.mask if lesion is not None else None
-        if still is None and voi is not None:
-            still = enhancing_voxels(exam, voi.mask, parameters.registration.fixed_phase or early)
-        wanted = parameters.registration
-        if wanted.fixed_phase is None and early is not None:
-            wanted = replace(wanted, fixed_phase=early)
-        registration = register_phases(exam, wanted, body, still, Part(progress, 0.3, 1.0))
+        registration = _register(exam, parameters.registration, found.breast, lesion, voi, early, progress)
         exam = registration.exam
-    warnings = () if registration is None else registration.warnings
-    return PreparedExam(exam, body, registration, summary, tuple(warnings))
+    if exam is not untouched and (summary is not None or any(phase.moved for phase in registration.phases)):
+        # Fat has another level without the bias field, and skin lies elsewhere without motion.
+        found = find(exam, Part(progress, 0.9, 1.0))
+    warnings = (*found.notes, *(() if registration is None else registration.warnings))
+    return PreparedExam(exam, found, registration, summary, warnings)
+
+
+def _register(exam, wanted: RegistrationParameters, mask: np.ndarray, lesion, voi, early, progress):
+    still = lesion.mask if lesion is not None else None
+    if still is None and voi is not None:
+        still = enhancing_voxels(exam, voi.mask, wanted.fixed_phase or early)
+    if wanted.fixed_phase is None and early is not None:
+        wanted = replace(wanted, fixed_phase=early)
+    return register_phases(exam, wanted, mask, still, Part(progress, 0.4, 0.9))

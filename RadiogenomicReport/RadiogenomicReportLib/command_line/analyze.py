@@ -50,7 +50,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     regions.add_argument("--omit", type=Path, metavar="MASK", help="never part of the functional tumor volume")
     regions.add_argument("--add", type=Path, metavar="MASK", help="manual edit: added to the lesion that was found")
     regions.add_argument("--remove", type=Path, metavar="MASK", help="manual edit: removed from the lesion")
-    regions.add_argument("--other-lesions", type=Path, metavar="MASK", help="kept out of the ring")
+    regions.add_argument("--other-lesions", type=Path, metavar="MASK", help="kept out of ring and background")
+    regions.add_argument("--breast", type=Path, metavar="MASK", help="the breast, in place of the automatic mask")
     add_shared_arguments(parser)
     add_clinical_arguments(parser)
     return parser
@@ -96,6 +97,7 @@ def add_dicom_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     from IITHModuleLib.feature_engine import ENGINES
     from SubregionHabitatLib.analysis import ImagingParameters
+    from SubregionHabitatLib.feature_regions import REGION_GROUPS, STANDARD_REGIONS
     from SubregionHabitatLib.habitat_parameters import CHOOSE_K
     from SubregionHabitatLib.interaction import NEIGHBOURHOODS
     from SubregionHabitatLib.kinetics import PEAK_SEARCHES, WOS_MODES
@@ -118,6 +120,10 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
     method.add_argument(
         "--n4", action=argparse.BooleanOptionalAction, default=False,
         help="divide one N4 bias field of the pre-contrast phase out of every phase (default: no)",
+    )  # fmt: skip
+    method.add_argument(
+        "--breast-mask", action=argparse.BooleanOptionalAction, default=standard.preparation.breast.automatic,
+        help="find the breast; without it everything but air stands in for it (default: yes)",
     )  # fmt: skip
     method.add_argument(
         "--pe-threshold", type=float, default=ftv.pe_threshold_percent, metavar="PERCENT",
@@ -164,8 +170,8 @@ def _add_method_arguments(parser: argparse.ArgumentParser) -> None:
         "--neighbourhood", choices=NEIGHBOURHOODS, default=standard.neighbourhood, help="of the MSI matrix"
     )
     method.add_argument(
-        "--bpe", action=argparse.BooleanOptionalAction, default=False,
-        help="measure the background parenchymal enhancement as well (default: no; takes some seconds)",
+        "--regions", default=",".join(STANDARD_REGIONS), metavar="NAMES",
+        help=f"regions that features are drawn from: any of {', '.join(REGION_GROUPS)}, or all (default %(default)s)",
     )  # fmt: skip
     method.add_argument(
         "--preset", default="mr_default", metavar="NAME", help="radiomics preset, shipped or a .json file"
@@ -208,6 +214,7 @@ def case_request(args: argparse.Namespace) -> CaseRequest:
         added=args.add,
         removed=args.remove,
         other_lesions=args.other_lesions,
+        breast=args.breast,
         times_s=None if args.times is None else read_times(args.times),
         injection_s=args.injection,
         allow_no_times=args.no_times,
@@ -220,7 +227,6 @@ def case_request(args: argparse.Namespace) -> CaseRequest:
         imaging=with_settings_file(_imaging_parameters(args), args.settings),
         overwrite=args.overwrite,
         show_identity=args.show_identity,
-        background=args.bpe,
         dicom=args.dicom,
         dicom_maps=args.dicom_maps,
     )
@@ -243,13 +249,19 @@ def parse_box(text: str | None) -> tuple[tuple[float, ...], tuple[float, ...]] |
 
 def _imaging_parameters(args: argparse.Namespace):
     from SubregionHabitatLib.analysis import ImagingParameters
+    from SubregionHabitatLib.breast_mask import BreastParameters
+    from SubregionHabitatLib.feature_regions import parse_regions
     from SubregionHabitatLib.habitats import HabitatParameters
     from SubregionHabitatLib.lesion import FtvParameters, LesionParameters
     from SubregionHabitatLib.preparation import PreparationParameters
     from SubregionHabitatLib.registration import RegistrationParameters
 
     return ImagingParameters(
-        preparation=PreparationParameters(registration=RegistrationParameters(mode=args.register), n4=args.n4),
+        preparation=PreparationParameters(
+            registration=RegistrationParameters(mode=args.register),
+            n4=args.n4,
+            breast=BreastParameters(automatic=args.breast_mask),
+        ),
         early=args.early,
         late=args.late,
         peak_search=args.peak_search,
@@ -267,6 +279,7 @@ def _imaging_parameters(args: argparse.Namespace):
         ring_distance_from=args.ring_from,
         clip_ring=not args.no_ring_clip,
         neighbourhood=args.neighbourhood,
+        feature_regions=parse_regions(args.regions),
     )
 
 
@@ -281,6 +294,7 @@ def _print_summary(outcome, args: argparse.Namespace) -> None:
         f"{lesion['longest_diameter_mm']:.1f} mm",
         "habitats " + ", ".join(f"{name} {cc:.2f} cc" for name, cc in habitats.items())
         + f"; ring {case['ring']['volume_cc']:.2f} cc",
+        *(_background_line(side) for side in case["background_enhancement"]),
         *(_score_line(score) for score in case["scores"]),
         *_dicom_line(case["dicom"]),
         f"{len(case['warnings'])} notes and warnings in the report; research use only",
@@ -299,6 +313,13 @@ def _score_line(score: dict) -> str:
     if score["value"] is None:
         return f"{score['model_id']}: no score. {score['refusal']}"
     return f"{score['model_id']}: {score['value']:.3g} ({score['unit']}), group {score['group']}"
+
+
+def _background_line(background: dict) -> str:
+    mean, tissue = background["mean_percent"], background["fibroglandular_cc"]
+    if mean is None:
+        return f"{background['side']} background enhancement missing: {background['missing']['mean_percent']}"
+    return f"{background['side']} background enhancement {mean:.0f} % in {tissue:.1f} cc of fibroglandular tissue"
 
 
 def _times(case: dict) -> str:

@@ -22,7 +22,7 @@ _YES, _NO = ("1", "yes", "true"), ("0", "no", "false")
 # The options of `iith analyze` that only a row can give.
 _ROW_ONLY = {
     "voi": None, "lesion": None, "box": None, "seed_point": None, "space": "lps", "omit": None, "add": None,
-    "remove": None, "other_lesions": None, **dict.fromkeys(CLINICAL_COLUMNS), "clinical": None,
+    "remove": None, "other_lesions": None, "breast": None, **dict.fromkeys(CLINICAL_COLUMNS), "clinical": None,
     "overwrite": True,
 }  # fmt: skip
 
