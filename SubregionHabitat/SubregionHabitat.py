@@ -22,6 +22,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
 from SubregionHabitatLib.module_panel import ModulePanel, connectSegmentSelectors, showSegmentSelections
 
 # Regions that are segments: each has the parameters <role>Segmentation and <role>SegmentId and the widget

@@ -300,7 +300,7 @@ def test_nothing_of_the_folder_names_goes_into_the_model(results):
             lambda f: (f / "case.json").write_text((f / "case.json").read_text().replace("all_post", "some")),
             "case.json of case-1 names an unknown peak search",
         ),
-        (lambda f: (f / "maps" / "ser.nrrd").unlink(), r"case-1 has no maps/ser\.nrrd"),
+        (lambda f: (f / "maps" / "ser.nrrd").unlink(), r"case-1 has no maps/ser.nrrd; analyze the exam again"),
         (lambda f: (f / "maps" / "wis.nrrd").write_bytes(b"NRRD0004\n"), r"case-1: wis\.nrrd cannot be read"),
     ],
 )
@@ -315,7 +315,7 @@ def test_spoiled_result_folders_are_named(results, tmp_path, spoil, message):
 def test_empty_lesions_and_other_grids_are_named(results, cohort, tmp_path):
     maps, lesion, _ = cohort[1]
     empty = _write_result(tmp_path / "empty", maps, np.zeros_like(lesion))
-    with pytest.raises(InputError, match="lesion of the result empty is empty"):
+    with pytest.raises(InputError, match="The lesion of the result empty is empty; analyze the exam again"):
         fit_habitats_from_results([results[0], empty])
     moved = _write_result(tmp_path / "moved", maps, lesion)
     write_volume(moved / "maps" / "ser.nrrd", maps.ser, dataclasses.replace(maps.geometry, origin_mm=(5.0, 0.0, 0.0)))

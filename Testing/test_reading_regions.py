@@ -114,9 +114,22 @@ def test_refusals(small, tmp_path):
     with pytest.raises(InputError, match="The VOI folder nothing holds no DICOM SEG, NRRD or NIfTI file"):
         read_region(tmp_path / "nothing", geometry, "VOI")
     seg = write_seg(small, tmp_path / "seg.dcm", [two_parts(small)[0]])
+    frames = seg.PerFrameFunctionalGroupsSequence
+    place = frames[1].PlanePositionSequence[0].ImagePositionPatient
+    across = np.array(frames[2].PlanePositionSequence[0].ImagePositionPatient, dtype=float) - np.array(
+        place, dtype=float
+    )
+    frames[1].PlanePositionSequence[0].ImagePositionPatient = list(np.array(place, dtype=float) + 0.4 * across)
+    seg.save_as(tmp_path / "uneven.dcm")
+    with pytest.raises(InputError, match="The frames of the DICOM SEG are not evenly spaced; export it again"):
+        read_region(tmp_path / "uneven.dcm", geometry, "VOI")
     del seg.SharedFunctionalGroupsSequence
     seg.save_as(tmp_path / "seg.dcm")
-    with pytest.raises(InputError, match=r"DICOM SEG"):
+    with pytest.raises(InputError, match="The DICOM SEG lacks PlaneOrientationSequence; export it again"):
+        read_region(tmp_path / "seg.dcm", geometry, "VOI")
+    del seg.PerFrameFunctionalGroupsSequence
+    seg.save_as(tmp_path / "seg.dcm")
+    with pytest.raises(InputError, match=r"The VOI seg.dcm is a damaged or unusual DICOM SEG \(.*\); export it again"):
         read_region(tmp_path / "seg.dcm", geometry, "VOI")
     five = sitk.JoinSeries([to_sitk(small.voi, geometry)] * 2)
     sitk.WriteImage(five, str(tmp_path / "four.nrrd"))

@@ -86,19 +86,20 @@ def test_curves_hold_the_values_of_the_cases_and_their_change(base):
     assert found["longest_diameter_mm"].values == tuple(c["lesion"]["longest_diameter_mm"] for c in cases)
     assert found["ser"].values == tuple(c["kinetics"]["lesion_statistics"]["ser"]["mean"] for c in cases)
     assert found["pe_early"].unit == "%"
-    assert found["bpe"].values == (None, None, None)
-    assert found["bpe"].change_percent(1) == (None, "background enhancement is not part of this result")
+    assert found["bpe"].values == tuple(c["background_enhancement"][0]["mean_percent"] for c in cases)
 
 
 def test_a_change_of_nothing_or_from_nothing_has_a_reason(base, tmp_path):
     for i in (0, 1):
         shutil.copytree(base / f"v{i}", tmp_path / f"v{i}")
     edit(tmp_path / "v0", lambda c: c["lesion"].update(ftv_cc=0.0, longest_diameter_mm=None))
+    edit(tmp_path / "v0", lambda c: c.pop("background_enhancement"))  # as earlier versions wrote it
     edit(tmp_path / "v1", lambda c: c.update(background_enhancement=[{"side": "ipsilateral", "mean_percent": 31.5}]))
     found = {t.key: t for t in trends(read_visits(paths(tmp_path, 2)))}
     assert found["ftv_cc"].change_percent(1) == (None, "it is 0 at the first visit")
     assert found["longest_diameter_mm"].change_percent(1) == (None, "not measured at this visit")
     assert found["bpe"].values == (None, 31.5)
+    assert found["bpe"].change_percent(1) == (None, "background enhancement is not part of this result")
 
 
 def test_without_registration_nothing_is_said_of_tissue(base):

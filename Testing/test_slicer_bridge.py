@@ -109,16 +109,16 @@ def test_a_transform_that_is_not_hardened_is_refused(scene):
     volume = add_volume(scene, np.zeros(geometry.shape, np.float32), geometry)
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "shift")
     volume.SetAndObserveTransformNodeID(transform.GetID())
-    with pytest.raises(InputError, match="harden"):
+    with pytest.raises(InputError, match=r"is under the transform '.*'; harden the transform"):
         bridge.volume_array(volume)
     volume.HardenTransform()
     assert bridge.volume_array(volume)[1].same_grid(geometry)
 
 
 def test_volumes_that_cannot_be_a_phase_are_refused(scene):
-    with pytest.raises(InputError, match="missing"):
+    with pytest.raises(InputError, match="A volume is missing; select it"):
         bridge.volume_array(None)
-    with pytest.raises(InputError, match="no image"):
+    with pytest.raises(InputError, match="holds no image; load it again"):
         bridge.volume_array(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"))
     vector = slicer.util.addVolumeFromArray(np.zeros((2, 3, 4, 3), np.float32), nodeClassName="vtkMRMLVectorVolumeNode")
     with pytest.raises(InputError, match="several values per voxel"):
@@ -251,7 +251,9 @@ def test_phase_volumes_need_times_one_each_and_one_grid(scene):
         bridge.exam_from_nodes(volumes, [0, 90, 90])
     with pytest.raises(InputError, match="1 phase"):
         bridge.exam_from_nodes(volumes[:1], [0])
-    with pytest.raises(InputError, match="No DCE exam"):
+    with pytest.raises(
+        InputError, match=r"No DCE exam is selected; select a sequence, .* of its phases with their times"
+    ):
         bridge.exam_from_nodes([None])
     bridge.set_volume(volumes[1], exam.signal[1], oblique(flip=(-1, 1, 1)))
     with pytest.raises(InputError, match="another grid"):
@@ -275,7 +277,7 @@ def test_times_are_read_from_text(text, times):
 
 
 def test_a_time_that_is_no_number_is_named():
-    with pytest.raises(InputError, match="'ninety'"):
+    with pytest.raises(InputError, match="The phase time 'ninety' is not a number; enter the phase times"):
         bridge.parse_times("0, ninety")
 
 
@@ -303,7 +305,7 @@ def test_segments_come_back_as_they_were_written(scene, flip):
         by_slicer = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, name, reference)
         assert np.array_equal(by_slicer > 0, mask)
     assert list(bridge.segment_names(segmentation)) == [*parts, "none"]
-    with pytest.raises(InputError, match="is empty"):
+    with pytest.raises(InputError, match="is empty; draw it and run again"):
         bridge.region_from_segment(segmentation, "none", geometry, "lesion")
     assert segmentation.GetSegmentation().GetSegment("ring").GetTerminology() == bridge.NEOPLASM_TERMINOLOGY
 
@@ -358,7 +360,7 @@ def test_regions_that_cannot_be_used_are_refused(scene):
         bridge.region_from_segment(segmentation, "s1", far, "VOI")
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "shift")
     segmentation.SetAndObserveTransformNodeID(transform.GetID())
-    with pytest.raises(InputError, match="harden"):
+    with pytest.raises(InputError, match="; harden the transform"):
         bridge.region_from_segment(segmentation, "s1", geometry, "VOI")
 
 
@@ -485,7 +487,7 @@ def test_results_of_phase_volumes_belong_to_all_of_them(scene):
 def test_a_foreign_node_is_no_result(scene):
     with pytest.raises(InputError, match="run that module first"):
         bridge.ExamResults.of(scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine"))
-    with pytest.raises(InputError, match="No DCE exam"):
+    with pytest.raises(InputError, match="No DCE exam is selected; select a sequence, or the volumes of its phases"):
         bridge.ExamResults([None])
 
 
@@ -512,7 +514,7 @@ def test_before_slicer_5_12_packages_are_not_installed_in_a_test_either(monkeypa
     session()
     monkeypatch.setitem(sys.modules, "slicer.packaging", None)
     monkeypatch.delattr(slicer, "packaging", raising=False)
-    with pytest.raises(InputError, match="no-such-package-of-iith"):
+    with pytest.raises(InputError, match="needs no-such-package-of-iith; install it in Slicer's Python and run again"):
         bridge.ensure_packages({"no_such_package_of_iith": "no-such-package-of-iith"}, "IITH")
 
 
@@ -520,3 +522,16 @@ def test_packages_are_asked_for_only_when_missing_and_never_installed_in_a_test(
     bridge.ensure_packages({"numpy": "numpy>=2.0"}, "IITH")
     with pytest.raises(InputError, match="no-such-package-of-iith"):
         bridge.ensure_packages({"no_such_package_of_iith": "no-such-package-of-iith"}, "IITH")
+
+
+def test_a_declined_installation_a_flat_axis_and_a_wrong_injection_time_are_told(monkeypatch):
+    def declined(*_):
+        raise RuntimeError("declined")
+
+    monkeypatch.setattr(bridge, "_install", declined)
+    with pytest.raises(InputError, match=r"IITH needs no-such-package, which was not installed \(declined\)\."):
+        bridge.ensure_packages({"no_such_package_of_iith": "no-such-package"}, "IITH")
+    with pytest.raises(InputError, match="An image axis has no length; re-export the image"):
+        bridge.geometry_from_ras(np.diag([1.0, 0.0, 1.0, 1.0]), (2, 2, 2))
+    with pytest.raises(InputError, match="The injection time 'soon' is not a number of seconds; correct or clear it"):
+        bridge.parse_injection("soon")

@@ -200,11 +200,11 @@ def test_a_box_under_a_linear_transform_is_the_box_after_hardening(scene, simula
 
 def test_boxes_that_cannot_be_used_are_refused(scene, simulated):
     geometry = simulated.exam.geometry
-    with pytest.raises(InputError, match="not placed"):
+    with pytest.raises(InputError, match="is not placed; place it around the lesion"):
         bridge.region_from_roi(scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box"), geometry)
     box = add_box(scene, middle_of(simulated), (10.0, 10.0, 10.0))
     box.SetInsideOut(True)
-    with pytest.raises(InputError, match="inside out"):
+    with pytest.raises(InputError, match="is set to inside out; switch that off"):
         bridge.region_from_roi(box, geometry)
     box.SetInsideOut(False)
     bent = scene.AddNewNodeByClass("vtkMRMLTransformNode", "bent")
@@ -520,7 +520,10 @@ def test_results_of_images_that_changed_are_not_taken_for_theirs(scene, simulate
     nodes = habitat_logic().processNodes([sequence], voi=(add_segments(scene, exam, voi=simulated.voi), "voi"))
     volume = sequence.GetNthDataNode(2)
     slicer.util.arrayFromVolume(volume)[0, 0, 0] += 1
-    with pytest.raises(InputError, match="images of 'DCE' were changed"):
+    with pytest.raises(
+        InputError,
+        match="images of 'DCE' were changed after the Subregion Habitat module measured them",
+    ):
         habitat_logic().repeat(nodes.segmentation)
 
 

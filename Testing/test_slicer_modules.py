@@ -447,7 +447,7 @@ def test_an_edited_result_is_not_taken_for_the_modules(scene, simulated):
     array[tuple(np.argwhere(array)[0])] = 0
     edited = array.astype(np.uint8)
     slicer.util.updateSegmentBinaryLabelmapFromArray(edited, nodes.segmentation, "habitat2", nodes.maps["ser"])
-    with pytest.raises(InputError, match=r"Habitat 2.*was changed"):
+    with pytest.raises(InputError, match=r"Habitat 2.*was changed after the Subregion Habitat module made it"):
         logic.repeat(nodes.segmentation)
     with pytest.raises(InputError, match="does not belong"):
         logic.repeat(drawn)

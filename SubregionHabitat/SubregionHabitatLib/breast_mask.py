@@ -142,8 +142,6 @@ def breast_mask(
     for phase in phases[1:]:
         mean += to_patient_grid(phase, geometry, grid)[0]
     mean /= len(phases)
-    if not inside.any():
-        raise InputError("The image is smaller than a coarse voxel of the breast mask; lower its coarse step.")
     body = find_body(mean, inside, grid, lambda air: _mean_over_sd(phases[0], geometry, air, grid))
     progress.step(0.2, "fat and chest wall")
     quiet = without_noise_floor(pre, body.air_level)

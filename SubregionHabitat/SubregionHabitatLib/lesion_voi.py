@@ -94,9 +94,8 @@ def voi_from_seed(
             return ((points - seed) ** 2).sum(axis=-1) <= (radius_mm + ON_RIM_MM) ** 2
 
         region = _region(geometry, index - reach - LOOK_AROUND, index + reach + LOOK_AROUND, inside, name)
+    # The seed's own voxel, in ``within``, is the nearest of all and so always part of a region that holds any.
     mask = region.mask if within is None else region.mask & within
-    if not mask.any():
-        raise InputError(f"The {name} holds no voxel of the breast mask; make it larger.")
     return RegionMask(mask, name, notes=region.notes)
 
 
