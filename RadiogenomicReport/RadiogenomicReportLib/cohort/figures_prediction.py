@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def _panels(n: int, height: float = 4.2):
+def panels(n: int, height: float = 4.2):
     """A row of ``n`` square-like panels."""
     figure = new_figure(4.4 * n + 0.2, height)
     return figure, [figure.add_axes(((0.17 + k) / n, 0.14, 0.80 / n, 0.76)) for k in range(n)]
@@ -21,8 +21,8 @@ def _panels(n: int, height: float = 4.2):
 
 def roc_figure(rocs: list[dict], horizons: list[float]) -> Figure:
     """One panel per horizon with a curve per model."""
-    figure, panels = _panels(len(horizons))
-    for axes, years in zip(panels, horizons, strict=True):
+    figure, axes_of = panels(len(horizons))
+    for axes, years in zip(axes_of, horizons, strict=True):
         axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":")
         shown = [r for r in rocs if r["years"] == years and r["auc"] is not None]
         for roc, color, dash in zip(shown, COLORS, DASHES, strict=False):
@@ -41,8 +41,8 @@ def roc_figure(rocs: list[dict], horizons: list[float]) -> Figure:
 
 def calibration_figure(entries: list[dict]) -> Figure:
     """One panel per horizon: five groups with Kaplan-Meier intervals, the smooth curve, the ideal line."""
-    figure, panels = _panels(len(entries))
-    for axes, entry in zip(panels, entries, strict=True):
+    figure, axes_of = panels(len(entries))
+    for axes, entry in zip(axes_of, entries, strict=True):
         groups = [g for g in entry["groups"] if g["observed"] is not None]
         lowest = min([1.0, *(g["low"] for g in groups), *(g["predicted"] for g in groups)])
         low = max(0.0, lowest - 0.05)
@@ -78,8 +78,8 @@ def calibration_figure(entries: list[dict]) -> Figure:
 
 def decision_figure(curves: list[dict], horizons: list[float]) -> Figure:
     """Net benefit against the threshold, one panel per horizon."""
-    figure, panels = _panels(len(horizons))
-    for axes, years in zip(panels, horizons, strict=True):
+    figure, axes_of = panels(len(horizons))
+    for axes, years in zip(axes_of, horizons, strict=True):
         shown = [c for c in curves if c["years"] == years]
         everyone = shown[0]
         known = [(t, v) for t, v in zip(everyone["thresholds"], everyone["everyone"], strict=True) if v is not None]
@@ -135,7 +135,7 @@ def nomogram_figure(content: dict) -> Figure:
             _ruler(
                 axes,
                 y - k,
-                f"Survival at {axis['years']:g} years",
+                axis.get("label") or f"Survival at {axis['years']:g} years",
                 ticks,
                 min(t for t, _ in ticks),
                 max(t for t, _ in ticks),

@@ -87,8 +87,10 @@ def _risk_table(axes, curves, ticks) -> None:
             note(str(n), tick, row, "center", color)
 
 
-def forest_figure(rows: Sequence[dict], axis_label: str) -> Figure:
-    """Hazard ratios on a logarithmic axis. rows: {label, hazard_ratio, low, high, p, heading, note}; a heading has no
+def forest_figure(rows: Sequence[dict], axis_label: str, measure: str = "Hazard ratio") -> Figure:
+    """Hazard (or odds) ratios on a logarithmic axis.
+
+    rows: {label, hazard_ratio, low, high, p, heading, note}; a heading has no
     numbers, a row without estimate shows its note."""
     height = 0.95 + 0.29 * len(rows)
     figure = new_figure(7.6, height)
@@ -125,7 +127,7 @@ def forest_figure(rows: Sequence[dict], axis_label: str) -> Figure:
             ha="right",
         )
     top = 1 - 0.13 / height
-    for x, text, ha in ((0.70, "Hazard ratio (95 % interval)", "left"), (0.985, "p", "right")):
+    for x, text, ha in ((0.70, f"{measure} (95 % interval)", "left"), (0.985, "p", "right")):
         figure.text(x, top, text, fontsize=9, weight="bold", va="center", ha=ha)
     axes.axvline(1, color=MUTED, lw=1, ls="--", zorder=0)
     axes.set_xscale("log")
