@@ -126,7 +126,7 @@ def test_bad_runs_write_nothing(table, tmp_path, capsys):
         ([], "exactly one of --model and --score"),
         (["--model", "pcr"], "'pcr' is named twice"),
         (["--model", "score", "--outcome", "nothing"], "no variable or column 'nothing'"),
-        (["--model", "score", "--outcome", "score"], "not yes or no"),
+        (["--model", "hr", "--outcome", "score"], "not yes or no"),
         (["--model", "score", "--outcome", "none"], "0 with none"),
         (["--model", "constant"], "same value in all patients"),
         (["--model", "score", "--cut", "best"], "'best' is no cut"),
