@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .card_parts import card_parts, reporting_items
 from .evaluate import p_text, statements
 
 
@@ -19,6 +20,7 @@ def model_card(content: dict, figures: list[tuple[str, str]]) -> str:
         "",
         *[f"- {limit}" for limit in content["limits"]],
         "",
+        *reporting_items(content),
         *_figures(figures),
         "## Licence and citation",
         "",
@@ -69,6 +71,9 @@ def _training(content: dict) -> list[str]:
     lines = ["## Training data", "", training["description"], "", "| table | file | SHA-256 |", "|---|---|---|"]
     lines += [f"| {t['role']} | `{t['file']}` | `{t['sha256'][:16]}...` |" for t in training["tables"]]
     lines += ["", "Made by", "", "```", training["command"], "```", ""]
+    if training.get("steps"):
+        order = "in the paper's order, on all patients" if training["paper_order"] else "each inside every fold"
+        lines += [f"Steps, {order}: {'; '.join(training['steps'])}.", ""]
     return [*lines, f"Protocol `{training['protocol']}`, seed {training['seed']}.", ""]
 
 
@@ -83,6 +88,7 @@ def _form(content: dict, form: dict) -> list[str]:
         *_coefficients(content, form),
         *_discrimination(form, performance),
         *_calibration(content, performance),
+        *card_parts(form, performance),
         *_comparisons(performance),
         *_sensitivity(performance),
     ]
@@ -150,7 +156,14 @@ def _discrimination(form: dict, performance: dict) -> list[str]:
         f"| patients | n | events | {metric} |",
         "|---|---|---|---|",
     ]
-    lines.append(f"| training, cross-validated | {form['n']} | {form['n_events']} | {_ci(inside['cross_validated'])} |")
+    optimistic = inside["cross_validated"].get("optimistic")
+    name = "training, paper's order, OPTIMISTIC" if optimistic else "training, cross-validated"
+    lines.append(f"| {name} | {form['n']} | {form['n_events']} | {_ci(inside['cross_validated'])} |")
+    if "leak_free" in inside:
+        lines.append(
+            f"| training, the same steps inside the folds | {form['n']} | {form['n_events']} | "
+            f"{_ci(inside['leak_free'])} |"
+        )
     lines.append(f"| training, apparent | {form['n']} | {form['n_events']} | {_ci(inside['apparent'])} |")
     lines.append(
         f"| training, optimism-corrected | {form['n']} | {form['n_events']} | {inside['optimism_corrected']:.3f} |"
@@ -168,12 +181,21 @@ def _discrimination(form: dict, performance: dict) -> list[str]:
         notes.append("This form has not been tested on patients of another source.")
     if "at_cut" in inside:
         notes.append(_at_cut("the training patients (apparent)", inside["at_cut"]))
+        if "at_cut_out_of_fold" in inside:
+            notes.append(_at_cut("the training patients (predictions out of fold)", inside["at_cut_out_of_fold"]))
         notes += [_at_cut(e["name"], e["at_cut"]) for e in performance["external"] if "at_cut" in e]
     return [*lines, "", *[f"- {n}" for n in notes], ""]
 
 
 def _at_cut(where: str, values: dict) -> str:
-    return f"At the cut, in {where}: sensitivity {values['sensitivity']:.3f}, specificity {values['specificity']:.3f}."
+    parts = []
+    for name in ("accuracy", "sensitivity", "specificity"):
+        if name in values:
+            interval = (
+                f" ({values[name + '_low']:.3f} to {values[name + '_high']:.3f})" if name + "_low" in values else ""
+            )
+            parts.append(f"{name} {values[name]:.3f}{interval}")
+    return f"At the cut, in {where}: {', '.join(parts)}."
 
 
 def _calibration(content: dict, performance: dict) -> list[str]:

@@ -27,6 +27,10 @@ def write_figures(content: dict, folder: Path) -> list[tuple[str, str]]:
                 )
             )
         figures.append((f"figures/{name}", caption))
+        if form["performance"]["internal"].get("decision_curve"):
+            _net_benefit(form, folder / f"decision-{k}.svg")
+            caption = f'Net benefit against the threshold, form "{form["name"]}".'
+            figures.append((f"figures/decision-{k}.svg", caption))
     return figures
 
 
@@ -94,6 +98,24 @@ def _calibration_of_survival(form: dict, path: Path) -> None:
     axes.set_xlabel(f"predicted survival at {horizon['years']:g} years")
     axes.set_ylabel("Kaplan-Meier (95 % interval)")
     axes.legend(frameon=False, loc="lower right", fontsize=8)
+    _save(figure, path)
+
+
+def _net_benefit(form: dict, path: Path) -> None:
+    figure, axes = _axes()
+    performance = form["performance"]
+    sets = [("training, out of fold", performance["internal"]["decision_curve"])]
+    sets += [(e["name"], e["decision_curve"]) for e in performance["external"] if "decision_curve" in e]
+    for (name, curve), color in zip(sets, COLORS, strict=False):
+        axes.plot(curve["thresholds"], curve["model"], color=color, lw=1.6, label=f"model, {name}")
+        axes.plot(curve["thresholds"], curve["everyone"], color=color, lw=1, ls=":", label=f"everybody, {name}")
+    axes.axhline(0, color="0.6", lw=1, ls="--", label="nobody")
+    top = max(v for _, curve in sets for v in (*curve["model"], *curve["everyone"]))
+    axes.set_ylim(-0.15 * top, 1.05 * top)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("threshold probability")
+    axes.set_ylabel("net benefit per patient")
+    axes.legend(frameon=False, loc="upper right", fontsize=7)
     _save(figure, path)
 
 

@@ -16,9 +16,7 @@ from IITHModuleLib.case_values import (
     column_of,
     user_value,
 )
-from IITHModuleLib.feature_inputs import check_preset, feature_names, with_features
-from IITHModuleLib.feature_values import CURVE_IMAGE, feature_key, is_feature_name
-from IITHModuleLib.heterogeneity.exam_table import exam_cells, read_exam_table
+from IITHModuleLib.feature_inputs import feature_names, with_features
 from IITHModuleLib.model_file import Model, load_model, model_kind
 from IITHModuleLib.score_text import score_text
 from IITHModuleLib.scoring import Score, score_case, try_score_case
@@ -26,6 +24,7 @@ from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import CaseRefused, InputError
 
 from .clinical import add_clinical_arguments, clinical_values
+from .score_features import score_exams
 from .score_phenotype import add_visit_arguments
 
 MAX_CASE_BYTES = 20_000_000
@@ -58,15 +57,17 @@ def run(args: argparse.Namespace) -> int:
     kind = model_kind(args.model)
     if kind in OTHER_KINDS:
         return import_module(OTHER_KINDS[kind], __package__).run(args)
-    if args.second or args.visits or args.cohort:
+    if args.second or args.visits:
         raise InputError(f"A model of the kind {kind[:40]} scores one visit; leave the second one and --visits out.")
     model = load_model(args.model)
+    if args.cohort and not (feature_names(model) and _is_table(args.case)):
+        raise InputError("--cohort belongs to a table of features; leave it out.")
     given = clinical_values(args)
     features = feature_names(model)
     if _is_table(args.case):
         if given:
             raise InputError("--hr, --her2, --age and the like are for one case; add columns with the standard names.")
-        return _run_table(model, args.case, getattr(args, "json", False), bool(features))
+        return _run_table(model, args.case, getattr(args, "json", False), bool(features), args.cohort)
     path = args.case / "case.json" if args.case.is_dir() else args.case
     content, _ = read_json(path, "case file", MAX_CASE_BYTES)
     values = case_values_from_json(content.get("case_values"), str(path))
@@ -85,9 +86,9 @@ def _is_table(path: Path) -> bool:
     return name.endswith((".csv", ".tsv", ".csv.gz")) and not path.is_dir()
 
 
-def _run_table(model: Model, path: Path, as_json: bool, of_features: bool) -> int:
+def _run_table(model: Model, path: Path, as_json: bool, of_features: bool, cohort: Path | None = None) -> int:
     if of_features:
-        results = _score_exams(model, path)
+        results = score_exams(model, path, cohort)
     else:
         results = [(patient, _score_row(model, row)) for patient, row in _rows(path, model)]
     if as_json:
@@ -123,30 +124,6 @@ def _rows(path: Path, model: Model):
     if not rows:
         raise InputError(f"The table {path} has no patients; add a row per patient.")
     return [(row.get("patient_id") or str(number), row) for number, row in enumerate(rows, start=1)]
-
-
-def _score_exams(model: Model, path: Path) -> list[tuple[str, Score | str]]:
-    """The exams of a feature table of `iith batch` or `iith features`; clinical inputs are further columns of it."""
-    table = read_exam_table(path)
-    check_preset(model, table.preset, table.preset_digest)
-    keys, values = table.keys, table.values
-    if any(feature_key(name)[1] == CURVE_IMAGE for name in feature_names(model)):
-        from IITHModuleLib.training.cohort import with_curves
-
-        keys, values = with_curves(keys, values)
-    others = [f.name for form in model.forms for f in form.features if not is_feature_name(f.name)]
-    cells = exam_cells(path, [column_of(name) for name in others]) if others else {}
-    results = []
-    for patient, visit, row in zip(table.patients, table.visits, values, strict=True):
-        given = cells.get((patient, visit), {})
-        found = case_values_from_row({name: given.get(column_of(name), "") for name in others}, others)
-        results.append(
-            (
-                f"{patient} {visit}".strip(),
-                try_score_case(model, with_features(model, found, dict(zip(keys, row.tolist(), strict=True)))),
-            )
-        )
-    return results
 
 
 def _score_row(model: Model, row: dict) -> Score | str:

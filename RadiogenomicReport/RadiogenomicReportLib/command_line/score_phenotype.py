@@ -30,7 +30,8 @@ def add_visit_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--cohort", type=Path, metavar="FILE",
-        help="cohort.csv beside TABLE: puts the change of functional tumor volume and longest diameter beside it",
+        help="cohort.csv beside TABLE: puts the change of functional tumor volume and longest diameter beside it; for "
+        "other models trained on features it holds their clinical columns",
     )  # fmt: skip
 
 
