@@ -78,11 +78,17 @@ def test_the_card_tells_all_of_it(response):
     folder, *_ = response
     card = (folder / "model" / "MODEL_CARD.md").read_text()
     for text in (
-        "A lasso has no standard errors", "nested cross-validation, grouped by patient", "| new (not trained on) | 150 |",
+        "A lasso has no standard errors",
+        "nested cross-validation, grouped by patient",
+        "| new (not trained on) | 150 |",
         "--external new=new-features.csv",
-        "Decision curve", "outcomes dealt out at random", "Events per input",
-        "TRIPOD+AI", "METRICS", "features left",
-    ):  # fmt: skip
+        "Decision curve",
+        "outcomes dealt out at random",
+        "Events per input",
+        "TRIPOD+AI",
+        "METRICS",
+        "features left",
+    ):
         assert text in card, text
     assert str(folder) not in card
     figures = {p.name for p in (folder / "model" / "figures").iterdir()}

@@ -32,13 +32,13 @@ def _checks(performance: dict) -> list[str]:
 
 
 def _net_benefit(performance: dict) -> list[str]:
-    rows = [("training, out of fold", performance["internal"].get("decision_curve"))]
+    rows = [(_inside(performance), performance["internal"].get("decision_curve"))]
     rows += [(e["name"], e.get("decision_curve")) for e in performance["external"]]
     rows = [(name, curve) for name, curve in rows if curve]
     if not rows:
         return []
-    lines = ["### Decision curve", "", "Net benefit per 100 patients at a threshold: model / calling everybody; calling "
-             "nobody is 0.", ""]  # fmt: skip
+    about = "Net benefit per 100 patients at a threshold: model / calling everybody; calling nobody is 0."
+    lines = ["### Decision curve", "", about, ""]
     shown = (0.1, 0.2, 0.3, 0.4, 0.5)
     lines += [f"| patients | {' | '.join(f'{t:g}' for t in shown)} |", "|---" * (len(shown) + 1) + "|"]
     for name, curve in rows:
@@ -51,6 +51,11 @@ def _net_benefit(performance: dict) -> list[str]:
                 cells.append("not known")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, "", *[_useful(name, curve) for name, curve in rows], ""]
+
+
+def _inside(performance: dict) -> str:
+    curve = performance["internal"].get("decision_curve") or {}
+    return "training, apparent" if curve.get("apparent") else "training, out of fold"
 
 
 def _useful(name: str, curve: dict) -> str:
@@ -71,9 +76,10 @@ def _null_check(performance: dict) -> list[str]:
     return [
         "### Null check",
         "",
-        f"With the outcomes dealt out at random {check['n']} times, the same steps and folds give {'an' if metric == 'AUC' else 'a'} {metric} of "
-        f"{check['mean']:.3f} ({check['low']:.3f} to {check['high']:.3f}); as good as with the real outcomes in a share "
-        f"of {check['p']:.2g} (which cannot be below {1 / (1 + check['n']):.2g}).",
+        f"With the outcomes dealt out at random {check['n']} times, the same steps and folds give "
+        f"{'an' if metric == 'AUC' else 'a'} {metric} of {check['mean']:.3f} "
+        f"({check['low']:.3f} to {check['high']:.3f}); as good as with the real outcomes in a share of "
+        f"{check['p']:.2g} (which cannot be below {1 / (1 + check['n']):.2g}).",
         "",
     ]
 
@@ -116,8 +122,11 @@ def reporting_items(content: dict) -> list[str]:
         ("METRICS 26-27", "internal and external testing", f"internal yes; external {outside}"),
         ("METRICS 28-30", "availability of data, code, model", "model and code open; data: see Licence"),
     ]
-    lines = ["## Reporting items", "", "Answers to TRIPOD+AI and METRICS, written from the fitted model; what needs a "
-             "judgment about a study is left to its authors.", "", "| item | about | answer |", "|---|---|---|"]  # fmt: skip
+    about = (
+        "Answers to TRIPOD+AI and METRICS, written from the fitted model; what needs a judgment about a study is left "
+        "to its authors."
+    )
+    lines = ["## Reporting items", "", about, "", "| item | about | answer |", "|---|---|---|"]
     lines += [f"| {item} | {about} | {answer.replace('|', chr(92) + '|')} |" for item, about, answer in rows]
     return [*lines, ""]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import expit
 from scipy.stats import chi2
 
 from ..statistics.resampling import optimism_bootstrap
 from .measures import CoxTask, LogisticTask
+from .more_measures import net_benefit
 from .protocol import Comparison, FormPlan
 from .table import Patients
 
@@ -40,6 +42,9 @@ def evaluate_form(
         task.resampling.seed + 1,
     )["discrimination"]
     others = [_Other(task, c, patients) for c in plan.comparisons]
+    inside_curve = {}
+    if patients.time_days is None:
+        inside_curve["decision_curve"] = net_benefit(patients.event, expit(scores.mean(axis=0)))
     performance = {
         "metric": task.metric,
         "internal": {
@@ -50,6 +55,8 @@ def evaluate_form(
             "optimism": optimism.optimism,
             "optimism_corrected": optimism.corrected,
             "calibration": task.calibration_inside(patients, fit, design, scores),
+            "null_check": _null_check(task, design, patients, scores),
+            **inside_curve,
         },
         "external": [_external(task, plan, patients, design, fit, e, others) for e in external],
         "comparisons": [_compare_inside(task, plan, fit, patients, scores, other) for other in others],
@@ -58,6 +65,35 @@ def evaluate_form(
         performance["sensitivity"] = [_alternative(task, plan, what, rows) for what, rows in patients.alternatives]
     performance["verdict"] = verdict(performance)
     return fit, performance
+
+
+N_PERMUTATIONS = 10
+
+
+def _null_check(task, design: np.ndarray, patients: Patients, scores: np.ndarray) -> dict:
+    """The same cross-validation, once each, on outcomes dealt out at random among the patients."""
+    observed = task.cross_validated(patients, scores)["value"]
+    rng = np.random.default_rng(task.resampling.seed + 2)
+    once = task.with_repeats(1)
+    draws = []
+    for _ in range(N_PERMUTATIONS):
+        deal = rng.permutation(len(design))
+        time = None if patients.time_days is None else patients.time_days[deal]
+        dealt = replace(patients, event=patients.event[deal], time_days=time)
+        draws.append(task.quick(dealt, np.arange(len(design)), once.out_of_fold(design, dealt)[0]))
+    return null_summary(np.array(draws), observed)
+
+
+def null_summary(draws: np.ndarray, observed: float) -> dict:
+    """What permuted outcomes gave, and the share of them that is as good as the real ones."""
+    return {
+        "what": "the same steps and folds on outcomes dealt out at random",
+        "n": draws.size,
+        "mean": float(draws.mean()),
+        "low": float(draws.min()),
+        "high": float(draws.max()),
+        "p": float((1 + np.sum(draws >= observed)) / (1 + draws.size)),
+    }
 
 
 def _scorer(fit, design: np.ndarray):

@@ -104,7 +104,8 @@ def _calibration_of_survival(form: dict, path: Path) -> None:
 def _net_benefit(form: dict, path: Path) -> None:
     figure, axes = _axes()
     performance = form["performance"]
-    sets = [("training, out of fold", performance["internal"]["decision_curve"])]
+    inside = performance["internal"]["decision_curve"]
+    sets = [("training, apparent" if inside.get("apparent") else "training, out of fold", inside)]
     sets += [(e["name"], e["decision_curve"]) for e in performance["external"] if "decision_curve" in e]
     for (name, curve), color in zip(sets, COLORS, strict=False):
         axes.plot(curve["thresholds"], curve["model"], color=color, lw=1.6, label=f"model, {name}")

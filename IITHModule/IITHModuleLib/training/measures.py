@@ -6,7 +6,7 @@ compare two scores of the same patients. evaluate.py does the rest for both kind
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit
@@ -69,6 +69,10 @@ class LogisticTask(_ResampledTask):
     """Yes/no outcome; discrimination is the AUC."""
 
     metric = "AUC"
+
+    def with_repeats(self, repeats: int) -> LogisticTask:
+        """The same task with fewer repeats of the cross-validation."""
+        return LogisticTask(replace(self.resampling, repeats=repeats))
 
     def fit(self, design: np.ndarray, patients: Patients, rows=slice(None)) -> LogisticFit:
         return fit_logistic(design[rows], patients.event[rows])
@@ -133,6 +137,10 @@ class CoxTask(_ResampledTask):
     def __init__(self, resampling: Resampling, horizons_years: list[float]) -> None:
         super().__init__(resampling)
         self.horizons_years = [float(h) for h in horizons_years]
+
+    def with_repeats(self, repeats: int) -> CoxTask:
+        """The same task with fewer repeats of the cross-validation."""
+        return CoxTask(replace(self.resampling, repeats=repeats), self.horizons_years)
 
     def fit(self, design: np.ndarray, patients: Patients, rows=slice(None)) -> CoxFit:
         return fit_cox(design[rows], patients.time_days[rows], patients.event[rows])

@@ -21,7 +21,7 @@ from ..statistics.auc import youden_cut
 from ..statistics.time_roc import time_roc
 from .cohort import Cohort, read_cohort
 from .dispatch import TrainedModel, TrainingRequest
-from .evaluate import verdict
+from .evaluate import null_summary, verdict
 from .measures import DAYS_PER_YEAR, CoxTask, LogisticTask, Resampling
 from .model_checks import model_checks
 from .more_measures import calls_at_cut, net_benefit, survival_calls_at_cut, survival_net_benefit
@@ -227,7 +227,7 @@ class _Training:
             draws = null_check(
                 self.cohort, recipe.steps, recipe.folds, recipe.permutations, recipe.seed + 2, self.progress
             )
-            internal["null_check"] = _null(draws, honest["value"])
+            internal["null_check"] = null_summary(draws, honest["value"])
         performance = {
             "metric": task.metric,
             "internal": internal,
@@ -369,17 +369,6 @@ def _rarer(cohort: Cohort) -> int:
 
 def _passed(fit: Fit) -> str:
     return ", ".join(f"{name}: {n}" for name, n in fit.passed.items())
-
-
-def _null(draws: np.ndarray, observed: float) -> dict:
-    return {
-        "what": "the same steps and folds on outcomes dealt out at random",
-        "n": draws.size,
-        "mean": float(draws.mean()),
-        "low": float(draws.min()),
-        "high": float(draws.max()),
-        "p": float((1 + np.sum(draws >= observed)) / (1 + draws.size)),
-    }
 
 
 def _model_json(recipe: Recipe, request: TrainingRequest, trained: _Training, form: dict) -> dict:

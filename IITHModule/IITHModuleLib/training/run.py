@@ -12,18 +12,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from SubregionHabitatLib.errors import InputError
 
 from ..case_values import KNOWN_VALUES
 from ..model_file import N_QUANTILES, SCHEMA, Model, load_model
 from ..score_text import model_json, model_text
-from ..statistics.auc import at_cut, youden_cut
+from ..statistics.auc import youden_cut
 from ..statistics.calibration import kaplan_meier
 from .cox import breslow_baseline, proportional_hazards_p
 from .dispatch import TrainedModel, TrainingRequest
 from .evaluate import IMAGING, ExternalSet, evaluate_form
 from .measures import DAYS_PER_YEAR, CoxTask, LogisticTask, Resampling
+from .model_checks import model_checks
+from .more_measures import calls_at_cut, net_benefit, survival_net_benefit
 from .protocol import ExternalPlan, FormPlan, Protocol, load_protocol
 from .table import Patients, apply_filters, file_digest, join, read_patients, read_table
 
@@ -177,9 +180,11 @@ def _form_json(plan: Protocol, form: FormPlan, patients: Patients, test_sets, fi
         result["groups"] = _youden_groups(plan, patients, predictor, form, fit, test_sets, performance)
     else:
         result |= survival_json(plan.outcome, plan.groups["names"], patients, design, fit, predictor)
+        _survival_benefit(form, patients, fit, test_sets, performance, result["horizons"][-1])
         performance["proportional_hazards_p"] = dict(
             zip(names, proportional_hazards_p(design, patients.time_days, patients.event), strict=True)
         )
+    performance["checks"] = model_checks(names, design, patients.event, 0, plan.kind == "logistic")
     result["performance"] = performance
     return result
 
@@ -202,20 +207,36 @@ def _feature_json(feature, k: int, patients: Patients, fit) -> dict:
 
 
 def _youden_groups(plan, patients, predictor, form, fit, test_sets, performance) -> dict:
-    probability = 1 / (1 + np.exp(-predictor))
+    probability = expit(predictor)
     cut = youden_cut(patients.event, probability)
-    performance["internal"]["at_cut"] = {"sensitivity": cut.sensitivity, "specificity": cut.specificity}
+    performance["internal"]["at_cut"] = calls_at_cut(patients.event, probability, cut.value)
     for row, test in zip(performance["external"], test_sets, strict=True):
         if test.patients is not None:
-            score = fit.predictor(test.patients.design(form.features))
-            there = at_cut(test.patients.event, 1 / (1 + np.exp(-score)), cut.value)
-            row["at_cut"] = {"sensitivity": there.sensitivity, "specificity": there.specificity}
+            there = expit(fit.predictor(test.patients.design(form.features)))
+            row["at_cut"] = calls_at_cut(test.patients.event, there, cut.value)
+            row["decision_curve"] = net_benefit(test.patients.event, there)
     return {
         "names": plan.groups["names"],
         "cuts": [cut.value],
         "scale": "probability",
         "rule": "largest sensitivity + specificity (Youden) on the training patients, apparent predictions",
     }
+
+
+def _survival_benefit(form: FormPlan, patients: Patients, fit, test_sets, performance, horizon: dict) -> None:
+    """Decision curves for an event up to the last horizon, inside (apparent risks) and outside."""
+
+    def curve(p: Patients) -> dict | None:
+        risk = 1 - horizon["baseline_survival"] ** np.exp(fit.predictor(p.design(form.features)))
+        return survival_net_benefit(p.time_days, p.event, risk, horizon["days"])
+
+    inside = curve(patients)
+    if inside:
+        performance["internal"]["decision_curve"] = inside | {"apparent": True}
+    for row, test in zip(performance["external"], test_sets, strict=True):
+        outside = None if test.patients is None else curve(test.patients)
+        if outside:
+            row["decision_curve"] = outside
 
 
 def survival_json(
