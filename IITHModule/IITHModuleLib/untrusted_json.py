@@ -12,7 +12,9 @@ from pathlib import Path
 from SubregionHabitatLib.errors import InputError
 
 MAX_DEPTH = 24
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+MAX_BRACKETS = 1_000_000  # every list and object costs memory many times its two letters
+_BRACKET = re.compile(r"[\[\]{}]")
+_STRING = re.compile(r'"[^"]*"')
 
 
 def read_json(path: Path, what: str, max_bytes: int) -> tuple[dict, str]:
@@ -42,6 +44,8 @@ def read_json(path: Path, what: str, max_bytes: int) -> tuple[dict, str]:
 
 
 def _parse(text: str, path: Path, what: str) -> dict:
+    if text.count("[") + text.count("{") > MAX_BRACKETS:
+        raise InputError(f"{path} holds more than {MAX_BRACKETS:,} lists, so it is no {what}; give another file.")
     if _depth(text) > MAX_DEPTH:
         raise InputError(f"{path} is nested deeper than {MAX_DEPTH} levels, so it is no {what}; give another file.")
     try:
@@ -60,11 +64,16 @@ def _parse(text: str, path: Path, what: str) -> dict:
 
 
 def _depth(text: str) -> int:
-    """Deepest nesting of brackets outside strings, found without parsing."""
+    """Deepest nesting of brackets outside strings, found without parsing; stops one beyond MAX_DEPTH."""
+    # Without escaped characters a string ends at the next quote: a pattern that needs no memory however long it is.
+    plain = _STRING.sub("", text.replace("\\\\", "").replace('\\"', ""))
     deepest = level = 0
-    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
-        level += 1 if bracket in "[{" else -1
-        deepest = max(deepest, level)
+    for match in _BRACKET.finditer(plain):
+        level += 1 if match.group() in "[{" else -1
+        if level > deepest:
+            deepest = level
+            if deepest > MAX_DEPTH:
+                break
     return deepest
 
 
