@@ -23,15 +23,15 @@ from slicer.util import VTKObservationMixin
 
 # What the report needs beyond Slicer's own packages: import name -> pip requirement.
 REQUIREMENTS = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.9"}
+PDF_REQUIREMENTS = {**REQUIREMENTS, "reportlab": "reportlab>=4.2"}
 COHORT_REQUIREMENTS = {
-    **REQUIREMENTS,
+    **PDF_REQUIREMENTS,
     "pandas": "pandas>=2.2",
     "statsmodels": "statsmodels>=0.14",
     "lifelines": "lifelines>=0.30",
 }
-PDF_REQUIREMENTS = {**REQUIREMENTS, "reportlab": "reportlab>=4.2"}
 # Slicer 5.12 brings it; before, it would need a later pydicom than Slicer's own and is then not installed.
-DICOM_REQUIREMENTS = {"highdicom": "highdicom>=0.26"}
+DICOM_REQUIREMENTS = {"highdicom": "highdicom>=0.27"}
 
 
 class RadiogenomicReport(ScriptedLoadableModule):

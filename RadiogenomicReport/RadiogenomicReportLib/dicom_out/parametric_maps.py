@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 
 import highdicom as hd
@@ -37,7 +38,10 @@ def parametric_maps(
         )
         made = hd.pm.ParametricMap(
             source_images=[source.header],
-            pixel_array=volume,
+            pixel_array=values,
+            plane_positions=volume.get_plane_positions(),
+            plane_orientation=volume.get_plane_orientation(),
+            pixel_measures=volume.get_pixel_measures(),
             series_instance_uid=source.uid("map series"),
             series_number=SERIES_NUMBER,
             sop_instance_uid=source.uid(f"map {name}"),
@@ -48,10 +52,11 @@ def parametric_maps(
             device_serial_number=SERIAL_NUMBER,
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[_mapping(name, values, units[name])],
-            voi_lut_transformations=[_window(values)],
             content_label=codes.plain_text(name.upper(), 16),
             content_description=codes.plain_text(f"{codes.MAPS[name].CodeMeaning}; research use", 64),
+            **_window_options(values),
         )
+        made.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence = [_window(values)]
         made.Laterality = source.header.Laterality
         place_on_sources(made, source, (box[1].start, box[2].start))
         refer_to_sources(made, source, phases_of(name, case), codes.PERFUSION_ANALYSIS)
@@ -70,6 +75,14 @@ def phases_of(name: str, case: dict) -> tuple[int, ...]:
     }[case["kinetics"]["peak_search"]]
     used = {"pe_early": (early,), "ser": (early, late), "wos": (*searched, late)}.get(name, searched)
     return tuple(sorted({0, *used}))
+
+
+def _window_options(values: np.ndarray) -> dict:
+    """How highdicom is told the window: the one that Slicer 5.12 brings (0.27) knows center and width alone."""
+    window = _window(values)
+    if "voi_lut_transformations" in inspect.signature(hd.pm.ParametricMap.__init__).parameters:
+        return {"voi_lut_transformations": [window]}
+    return {"window_center": float(window.WindowCenter), "window_width": float(window.WindowWidth)}
 
 
 def _window(values: np.ndarray) -> hd.VOILUTTransformation:

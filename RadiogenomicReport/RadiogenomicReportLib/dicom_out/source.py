@@ -200,6 +200,10 @@ def finish(dataset: Dataset, source: SourceExam, description: str) -> None:
 
     Equal UIDs have to mean equal content, so an object's dates are those of the source image.
     """
+    # All text is written as UTF-8, whatever highdicom's release takes over from the source.
+    dataset.SpecificCharacterSet = source.header.SpecificCharacterSet
+    for keyword in ("PatientName", "ReferringPhysicianName"):
+        setattr(dataset, keyword, source.header.get(keyword))
     dataset.ContentDate, dataset.ContentTime = source.content_date, source.content_time
     for keyword in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"):
         if keyword in dataset:
