@@ -12,12 +12,14 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
+from SubregionHabitatLib.breast_region import find_breast
 from SubregionHabitatLib.displacement import displacement_field, jacobian_determinant
 from SubregionHabitatLib.errors import Cancelled, InputError
 from SubregionHabitatLib.exam import DceExam
 from SubregionHabitatLib.kinetics import compute_maps
 from SubregionHabitatLib.lesion import FtvParameters, functional_tumor_volume
 from SubregionHabitatLib.masks import RegionMask
+from SubregionHabitatLib.preparation import PreparationParameters, prepare_exam
 from SubregionHabitatLib.progress import Silent
 from SubregionHabitatLib.registration import RegistrationParameters, enhancing_voxels, register_phases
 from SubregionHabitatLib.registration_apply import apply_transform
@@ -52,9 +54,15 @@ def moved(small, motions):
 
 
 @pytest.fixture(scope="module")
-def registered(small, moved):
-    parameters = RegistrationParameters(mode="bspline")
-    return register_phases(moved, parameters, small.truth_breast, small.truth_lesion)
+def prepared(small, moved):
+    """Registered in the breast mask that is found on the moved exam itself."""
+    parameters = PreparationParameters(registration=RegistrationParameters(mode="bspline"))
+    return prepare_exam(moved, parameters, RegionMask(small.truth_lesion, "lesion"))
+
+
+@pytest.fixture(scope="module")
+def registered(prepared):
+    return prepared.registration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +102,7 @@ def _maps_and_ftv(simulated, exam):
 
 
 @pytest.mark.parametrize("phase", [0, 2])
-def test_known_rigid_and_smooth_motion_is_undone(phase, small, motions, registered):
+def test_known_rigid_and_smooth_motion_is_undone(phase, small, moved, motions, registered):
     _, lps = _breast(small)
     before = np.linalg.norm(motions[phase].displacement(lps), axis=1)
     assert before.mean() > 4
@@ -107,9 +115,22 @@ def test_known_rigid_and_smooth_motion_is_undone(phase, small, motions, register
     assert [stage.name for stage in found.stages] == ["rigid", "affine", "bspline"]
     assert found.stages[-1].kept
     # The displacement reported is that of the transform, in the mask.
-    lengths = np.linalg.norm(displacement_field(found.transform, small.exam.geometry), axis=-1)[small.truth_breast]
+    mask = find_breast(moved).breast | small.truth_lesion
+    lengths = np.linalg.norm(displacement_field(found.transform, small.exam.geometry), axis=-1)[mask]
     assert found.displacement_mm["mean"] == pytest.approx(lengths.mean(), rel=1e-5)
     assert found.displacement_mm["max"] == pytest.approx(lengths.max(), rel=1e-5)
+
+
+def test_the_breast_mask_is_that_of_the_registered_exam(small, moved, prepared):
+    assert prepared.breast.made_by == "automatic"
+    assert prepared.registration.mask_source == "given"
+    truth = small.truth_breast
+    first, last = (
+        2 * np.sum(mask & truth) / (mask.sum() + truth.sum())
+        for mask in (find_breast(moved).breast, prepared.breast.breast)
+    )
+    assert last >= 0.95
+    assert last > first
 
 
 def test_registered_lesion_enhances_as_without_motion(small, moved, registered):
@@ -140,7 +161,8 @@ def test_exam_without_motion_keeps_every_bit(phase, small):
     kept = sorted([phase, 1])
     still = dataclasses.replace(exam, signal=exam.signal[kept], times_s=tuple(exam.times_s[k] for k in kept))
     still = dataclasses.replace(still, times_s=tuple(t - still.times_s[0] for t in still.times_s))
-    result = register_phases(still, RegistrationParameters(mode="bspline"), small.truth_breast, small.truth_lesion)
+    breast = find_breast(still).breast
+    result = register_phases(still, RegistrationParameters(mode="bspline"), breast, small.truth_lesion)
     assert np.array_equal(result.exam.signal, still.signal)
     for phase in result.phases:
         assert not phase.moved
