@@ -44,8 +44,8 @@ class CaseRequest:
 
     ``models`` None scores every shipped model; clinical: standard name -> value; n_jobs: processes for the features (1
     inside Slicer, where processes cannot be started); show_identity: patient name and ID in report and DICOM objects;
-    background: measure the background parenchymal enhancement; dicom: write DICOM objects (None: where the exam is
-    DICOM); dicom_maps: how much of the kinetic maps they hold, one of ``dicom_out.writer.MAP_EXTENTS``.
+    dicom: write DICOM objects (None: where the exam is DICOM); dicom_maps: how much of the kinetic maps they hold, one
+    of ``dicom_out.writer.MAP_EXTENTS``.
     """
 
     exam: tuple[Path, ...]
