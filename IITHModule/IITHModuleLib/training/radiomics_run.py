@@ -16,6 +16,7 @@ from ..case_values import value_definition
 from ..feature_values import feature_unit, phase_unit
 from ..heterogeneity.stable_features import load_stable_features
 from ..model_file import N_QUANTILES, SCHEMA
+from ..model_folder import check_model_target
 from ..score_text import model_json, model_text
 from ..statistics.auc import youden_cut
 from ..statistics.time_roc import time_roc
@@ -27,7 +28,7 @@ from .model_checks import model_checks
 from .more_measures import calls_at_cut, net_benefit, survival_calls_at_cut, survival_net_benefit
 from .nested import cross_validate, discrimination, null_check, optimism, paper_order
 from .recipe import Recipe, Steps, changed, load_recipe
-from .run import _QUANTILES, check_target, rounded, survival_json, write_folder
+from .run import _QUANTILES, rounded, survival_json, write_folder
 from .selection import Fit, fit_steps
 from .table import Patients, count, file_digest
 
@@ -49,7 +50,7 @@ def train_model(request: TrainingRequest) -> TrainedModel:
     )  # fmt: skip
     if request.outcomes is None:
         raise InputError(f"The protocol {recipe.id} needs OUTCOMES, for example the cohort.csv of `iith batch`.")
-    check_target(Path(request.out), request.overwrite)
+    check_model_target(Path(request.out), request.overwrite)
     cohort = read_cohort(recipe, request.table, request.outcomes, request.visits)
     cohort = _with_stable(recipe, cohort, request.stable)
     if request.stable is None and recipe.steps.icc is not None:

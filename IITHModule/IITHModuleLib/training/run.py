@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from SubregionHabitatLib.errors import InputError
 
 from ..case_values import KNOWN_VALUES
 from ..model_file import N_QUANTILES, SCHEMA, Model, load_model
+from ..model_folder import check_model_target, whole_model_folder
 from ..score_text import model_json, model_text
 from ..statistics.auc import youden_cut
 from ..statistics.calibration import kaplan_meier
@@ -70,7 +68,7 @@ def train(
     Raises InputError when a table does not fit, and when ``out`` exists and overwrite is False.
     """
     plan, out = load_protocol(protocol), Path(out)
-    check_target(out, overwrite)
+    check_model_target(out, overwrite)
     paths = {"TABLE": Path(table), "OUTCOMES": Path(outcomes)} | {k: Path(v) for k, v in (external or {}).items()}
     tables = _Tables(plan, paths)
     task = _task(plan)
@@ -348,39 +346,14 @@ def _on_one_line(match: re.Match) -> str:
     return "[" + " ".join(match.group()[1:-1].split()) + "]"
 
 
-def check_target(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; give a folder for the model.")
-    if out.exists() and any(out.iterdir()):
-        if not overwrite:
-            raise InputError(
-                f"{out} exists and is not empty; give another folder, or --overwrite to replace the model."
-            )
-        if not (out / "model.json").is_file():
-            raise InputError(f"{out} is not a model folder, so it is not replaced; give another folder.")
-
-
 def write_folder(content: dict, out: Path, overwrite: bool) -> None:
+    """Write the model folder with card and figures; it is whole or as before."""
     from .card import model_card
     from .figures import write_figures
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with whole_model_folder(out, overwrite) as work:
         text = _NUMBER_LIST.sub(_on_one_line, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
         (work / "model.json").write_text(text + "\n", encoding="utf-8")
         figures = write_figures(content, work / "figures")
         (work / "MODEL_CARD.md").write_text(model_card(content, figures), encoding="utf-8")
         load_model(work)  # what is written must be what can be read
-        work.chmod(0o755)
-        if out.exists() and overwrite:
-            old = work.with_name(work.name + "-old")
-            os.replace(out, old)
-            os.replace(work, out)
-            shutil.rmtree(old)
-        else:
-            if out.exists():
-                out.rmdir()
-            os.replace(work, out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
