@@ -16,6 +16,7 @@ from .feature_engine import FeatureEngine, make_engine
 from .feature_images import PreparedImage
 from .native.gray_levels import expected_levels
 from .native.image_filters import ORIGINAL, filtered_images, image_type_groups, reach_voxels
+from .one_thread import one_thread_each
 
 # More gray levels than this make no texture and co-occurrence tables of gigabytes.
 MAX_GRAY_LEVELS = 1000
@@ -159,7 +160,8 @@ def _shared_out(tasks: Iterable[ImageTask], others: ProcessPoolExecutor, n_other
         if not running_here:
             running_here[submit_here(task)] = task
         else:
-            running[others.submit(_run_there, task)] = task
+            with one_thread_each():
+                running[others.submit(_run_there, task)] = task
         while running_here and len(running) >= n_others:
             yield from _finished(running_here, running)
     while running_here or running:

@@ -7,11 +7,12 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
+
+from IITHModuleLib.one_thread import one_thread_each
 
 from .batch_task import TaskOutcome, failed, run_task
 
@@ -19,14 +20,6 @@ from .batch_task import TaskOutcome, failed, run_task
 ATTEMPTS = 2
 SECONDS_TO_STOP = 5.0
 MOST_JOBS = 8
-# Processes share the cores; with one thread each, sums also come out the same however many processes there are.
-_ONE_THREAD = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
-)
 
 
 class NamedTask(Protocol):
@@ -99,7 +92,7 @@ def _start(task: NamedTask, work: Callable[[NamedTask], TaskOutcome]) -> _Runnin
     context = multiprocessing.get_context("spawn")
     answer, sender = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(work, task, sender), name=f"iith {task.name}")
-    with _one_thread_each():
+    with one_thread_each():
         process.start()
     # Only the process may hold this end, so that its death ends the connection.
     sender.close()
@@ -133,21 +126,6 @@ def _stop(running: list[_Running]) -> None:
             one.process.kill()
             one.process.join()
         one.answer.close()
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """The environment that a process started inside inherits."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _work(work: Callable[[NamedTask], TaskOutcome], task: NamedTask, sender: Connection) -> None:

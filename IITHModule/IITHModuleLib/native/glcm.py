@@ -67,10 +67,11 @@ def _joint_features(p: np.ndarray, levels: GrayLevels) -> dict[str, np.ndarray]:
     covariance = (p * (i - ux) * (j - uy)).sum((0, 1))
     correlation = covariance / (sx * sy + EPS)
     correlation[sx * sy == 0] = 1
+    prominence = (p * squared**2).sum((0, 1))
     return {
         "Autocorrelation": (p * (i * j)).sum((0, 1)),
-        "ClusterProminence": (p * from_mean**4).sum((0, 1)),
-        "ClusterShade": (p * from_mean**3).sum((0, 1)),
+        "ClusterProminence": prominence,
+        "ClusterShade": _shade(p, from_mean, squared, prominence),
         "ClusterTendency": (p * squared).sum((0, 1)),
         "Contrast": (p * np.abs(i - j) ** 2).sum((0, 1)),
         "Correlation": correlation,
@@ -79,6 +80,14 @@ def _joint_features(p: np.ndarray, levels: GrayLevels) -> dict[str, np.ndarray]:
         "MaximumProbability": p.max((0, 1)),
         "SumSquares": (p * (i - ux) ** 2).sum((0, 1)),
     }
+
+
+def _shade(p: np.ndarray, from_mean: np.ndarray, squared: np.ndarray, prominence: np.ndarray) -> np.ndarray:
+    """Third moment about the mean. One that nearly cancels is summed from powers, as PyRadiomics does."""
+    shade = (p * (squared * from_mean)).sum((0, 1))
+    if (np.abs(shade) < 1e-4 * prominence**0.75).any():
+        shade = (p * from_mean**3).sum((0, 1))
+    return shade
 
 
 def _marginal_features(p: np.ndarray, levels: GrayLevels) -> dict[str, np.ndarray]:
