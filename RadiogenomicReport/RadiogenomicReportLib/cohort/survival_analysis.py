@@ -336,7 +336,7 @@ def _warnings(content: dict, models: list[FittedModel], patients: SurvivalPatien
     if drifting or multi["proportional_p"] < 0.05:
         what = ", ".join(drifting) or "the model as a whole"
         warnings.append(
-            f"Hazards are not proportional (p < 0.05) for {what}: its hazard ratio is an average over time."
+            f"Hazards are not proportional (p < 0.05) for {what}; a hazard ratio is then an average over time."
         )
     severe = [r["name"] for r in multi["rows"] if r["vif"] is None or r["vif"] > 10]
     if severe:

@@ -44,8 +44,8 @@ def survival_page(content: dict, figures: Figures) -> Page:
     outcome = content["outcome"]["label"]
     sections = [
         Section("summary", "Summary", (_tiles(content), _warning_block(content))),
-        Section("patients", "Patients", tuple(_patients(content))),
         Section("curves", "Survival by group", tuple(curves_section(content, figures))),
+        Section("patients", "Patients", tuple(_patients(content))),
         Section("cox", "Cox regression", tuple(cox_section(content, figures))),
         Section("discrimination", "Discrimination", tuple(discrimination_section(content, figures))),
         Section("calibration", "Calibration", tuple(calibration_section(content, figures))),
