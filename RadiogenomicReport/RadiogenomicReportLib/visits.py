@@ -177,7 +177,7 @@ def trends(visits: Sequence[Visit]) -> tuple[Trend, ...]:
                 _NOT_MEASURED if known else "the visits measured it in different units",
             )
         )
-    found.append(_trend(visits, "bpe", "Background enhancement (BPE), mean", "%", _background, _NO_BACKGROUND))
+    found.append(_trend(visits, "bpe", "Background (BPE), mean", "%", _background, _NO_BACKGROUND))
     return tuple(found)
 
 
