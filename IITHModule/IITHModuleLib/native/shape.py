@@ -108,11 +108,22 @@ def diameters(cubes: np.ndarray, spacing: np.ndarray) -> tuple[float, float, flo
 
 
 def _longest_in_planes(points: np.ndarray, axis: int, spacing: np.ndarray) -> float:
-    """The two ends of a longest distance in a plane are ends of their rows, so only these are compared."""
+    """The two ends of a longest distance in a plane are ends of their rows, so only these are compared.
+
+    Planes come in the order of their bounding boxes' diagonals, until none that is left can hold a longer distance.
+    """
     ends = _row_ends(points, axis=next(a for a in (2, 1, 0) if a != axis))
     ends = ends[np.argsort(ends[:, axis], kind="stable")]
     starts = np.flatnonzero(np.diff(ends[:, axis], prepend=-1))
-    return max(_longest_of_all(part, spacing) for part in np.split(ends, starts[1:]))
+    extent = np.maximum.reduceat(ends, starts) - np.minimum.reduceat(ends, starts)
+    diagonal = np.linalg.norm(extent / 2.0 * spacing, axis=1)
+    planes, longest = np.split(ends, starts[1:]), 0.0
+    for plane in np.argsort(-diagonal, kind="stable"):
+        # a hair's breadth, as the two lengths are rounded differently
+        if diagonal[plane] * (1 + 1e-9) < longest:
+            break
+        longest = max(longest, _longest_of_all(planes[plane], spacing))
+    return longest
 
 
 def _row_ends(points: np.ndarray, axis: int) -> np.ndarray:
