@@ -9,6 +9,7 @@ the same with fewer exams (test_batch_run.py, test_batch_dask.py). DIR keeps coh
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import random
 import shutil
@@ -106,6 +107,10 @@ PARTS = {"killed": check_killed, "corrupt": check_corrupt, "dask": check_dask}
 def undisturbed(work: Path) -> tuple[Path, Path, float]:
     """The cohort, the folder of a run that nothing disturbs, and its seconds (NaN where both were there)."""
     cohort, out = work / "cohort" / "cohort.csv", work / "undisturbed"
+    made_by, sources = work / "sources.txt", sources_digest()
+    if not made_by.is_file() or made_by.read_text() != sources:  # results of another state of the program
+        shutil.rmtree(out, ignore_errors=True)
+        made_by.write_text(sources)
     if not cohort.is_file():
         cohorts.write_cohort(cohort.parent, N)
     if (out / cohorts.TABLES[0]).is_file():
@@ -115,6 +120,16 @@ def undisturbed(work: Path) -> tuple[Path, Path, float]:
     if code:
         raise SystemExit(f"The undisturbed run failed: {errors}")
     return cohort, out, time.monotonic() - start
+
+
+def sources_digest() -> str:
+    """SHA-256 over the program: a run is compared with an undisturbed one of the same sources alone."""
+    digest = hashlib.sha256()
+    for folder in ("SubregionHabitat", "IITHModule", "RadiogenomicReport", "Resources"):
+        for path in sorted((REPOSITORY / folder).rglob("*")):
+            if path.suffix in (".py", ".json", ".html", ".css"):
+                digest.update(path.relative_to(REPOSITORY).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _same(out: Path, reference: Path) -> tuple[str, bool]:
