@@ -13,7 +13,7 @@ from .scoring import performance_summary
 def listed_text(model: ScorableModel) -> str:
     """One model in a few lines of at most WIDTH columns; everything else is in its card."""
     if isinstance(model, IndexModel):
-        return index_model_text(model)
+        return index_model_text(model, n_sentences=2)
     licence = model.licence["name"] + (" (non-commercial)" if model.licence["non_commercial"] else "")
     lines = [f"{model.id} {model.version}  [{model.kind}, {licence}]", f"  {model.title}"]
     for form in model.forms:

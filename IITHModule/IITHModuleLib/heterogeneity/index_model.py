@@ -262,8 +262,9 @@ def index_model_json(model: IndexModel) -> dict:
     }
 
 
-def index_model_text(model: IndexModel) -> str:
-    """The model in a few lines, for `iith train` and `iith models --long`."""
+def index_model_text(model: IndexModel, n_sentences: int | None = None) -> str:
+    """The model in a few lines; n_sentences: of what it tells about an outcome, None for all."""
+    import re
     import textwrap
 
     cohort, volume = model.index.training, model.index.volume
@@ -279,6 +280,7 @@ def index_model_text(model: IndexModel) -> str:
         f"the cut repeats the network's groups in {100 * cohort['cut_agreement']['share']:.0f} %, the nearest group "
         f"mean in {100 * cohort['nearest_group_agreement']['share']:.0f} %; Spearman with lesion volume {rho}"
     )
-    for text in (agreement, model.performance["verdict"]):
+    told = re.split(r"(?<=\.) (?=HI )", model.performance["verdict"])
+    for text in (agreement, " ".join(told[:n_sentences])):
         lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)

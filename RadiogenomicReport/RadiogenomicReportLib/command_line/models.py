@@ -28,6 +28,6 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([listed_json(m) for m in models], indent=1))
         return 0
     for model in models:
-        print(listed_text(model) + "\n")
+        print(listed_text(model))
     print(f"{RESEARCH_NOTE} Details: MODEL_CARD.md of each model in {models[0].path.parent.parent if models else '-'}")
     return 0
