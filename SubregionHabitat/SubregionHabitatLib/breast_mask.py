@@ -7,7 +7,7 @@ millimetres; the skin's surface is then placed on the exam's own grid, slab by s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -162,6 +162,15 @@ def breast_mask(
     notes = tuple(_notes(body, wall, own is not None, breast))
     made_by = "automatic" if own is None else "user"
     return BreastMask(breast, skin, behind, sides, side, fat, grid, body.air_level, made_by, middle, notes)
+
+
+def after_bias_field(breast: BreastMask, field: np.ndarray, geometry: Geometry) -> BreastMask:
+    """``breast`` for the exam divided by ``field`` (Z, Y, X): the same anatomy, with the level that fat then has."""
+    if breast.fat is None:
+        return breast
+    coarse, inside = to_patient_grid(field, geometry, breast.grid)
+    signal = breast.fat.signal / np.where(inside & (coarse > 0), coarse, 1)
+    return replace(breast, fat=replace(breast.fat, signal=signal.astype(np.float32)))
 
 
 def mask_without_anatomy(mask: np.ndarray, geometry: Geometry, made_by: str, notes: tuple[str, ...] = ()) -> BreastMask:

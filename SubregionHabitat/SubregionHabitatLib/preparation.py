@@ -8,7 +8,7 @@ import numpy as np
 
 from .bias_field import BiasFieldParameters, bias_field_summary, correct_bias, estimate_bias_field
 from .body import AIR_SHARE_OF_P99
-from .breast_mask import BreastMask, BreastParameters
+from .breast_mask import BreastMask, BreastParameters, after_bias_field
 from .breast_region import Marks, find_breast
 from .exam import DceExam
 from .masks import RegionMask
@@ -63,8 +63,8 @@ def prepare_exam(
 
     early: the early phase where the user chose it; phases are registered onto it unless the parameters name another.
     The lesion as drawn, or what enhances in the VOI, does not drive the registration. breast: the user's own mask;
-    lesion, voi and seed_lps (LPS mm) are what an automatic one must fit. An automatic mask is found anew on an exam
-    that was corrected. Raises InputError for whatever cannot be prepared.
+    lesion, voi and seed_lps (LPS mm) are what an automatic one must fit. An automatic mask is found anew once phases
+    were moved. Raises InputError for whatever cannot be prepared.
     """
     parameters = parameters or PreparationParameters()
     progress = progress or Silent()
@@ -73,9 +73,8 @@ def prepare_exam(
     def find(of: DceExam, part: Progress) -> BreastMask:
         return find_breast(of, parameters.breast, breast, marks, parameters.air_share_of_p99, part)
 
-    untouched = exam
     found = find(exam, Part(progress, 0.0, 0.15))
-    summary = None
+    bias, summary = None, None
     if parameters.n4:
         bias = estimate_bias_field(
             exam.signal[0], exam.geometry, found.breast, parameters.bias_field, Part(progress, 0.15, 0.4)
@@ -86,9 +85,12 @@ def prepare_exam(
     if parameters.registration.mode != "none":
         registration = _register(exam, parameters.registration, found.breast, lesion, voi, early, progress)
         exam = registration.exam
-    if exam is not untouched and (summary is not None or any(phase.moved for phase in registration.phases)):
-        # Fat has another level without the bias field, and skin lies elsewhere without motion.
-        found = find(exam, Part(progress, 0.9, 1.0))
+        if any(phase.moved for phase in registration.phases):
+            # N4 evens out muscle and fat too, so the chest wall is sought where it stands out: under the bias field.
+            seen = exam if bias is None else replace(exam, signal=exam.signal * bias)
+            found = find(seen, Part(progress, 0.9, 1.0))
+    if bias is not None:
+        found = after_bias_field(found, bias, exam.geometry)
     warnings = (*found.notes, *(() if registration is None else registration.warnings))
     return PreparedExam(exam, found, registration, summary, warnings)
 
