@@ -15,7 +15,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = ("SubregionHabitat", "IITHModule", "RadiogenomicReport")
-N_EXAMS = 6
+N_EXAMS = 4
 
 
 def write_cohort(folder: Path, n: int) -> Path:
