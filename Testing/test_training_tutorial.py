@@ -10,10 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from IITHModuleLib.model_file import load_model
-from support.cohorts import MODULES, REPOSITORY, write_cohort
+from SubregionHabitatLib.simulation import simulate_exam
+from SubregionHabitatLib.volume_io import write_volume
+from support.cohorts import MODULES, PARAMETERS, REPOSITORY, write_cohort
 
 N_EXAMS = 14
 
@@ -40,15 +43,31 @@ def prepared(folder: Path) -> dict[str, str]:
     }
 
 
+def small_lesions(folder: Path) -> list[dict]:
+    """Balls of different size in the simulated lesion, as drawn lesions, and the cells that name them."""
+    simulated = simulate_exam(PARAMETERS)
+    geometry = simulated.exam.geometry
+    voxels = np.argwhere(simulated.voi)
+    spacing = np.array(geometry.spacing_mm)[::-1] if len(geometry.spacing_mm) == 3 else np.ones(3)
+    grid = np.stack(np.indices(simulated.voi.shape), axis=-1)
+    away = np.linalg.norm((grid - voxels.mean(axis=0)) * spacing, axis=-1)
+    folder.mkdir()
+    cells = []
+    for k in range(N_EXAMS):
+        ball = away <= 6 + 0.5 * k
+        write_volume(folder / f"ball{k}.nrrd", ball.astype(np.uint8), geometry)
+        volume = ball.sum() * geometry.voxel_volume_mm3
+        cells.append({"patient": f"SIM-{k:04d}", "visit": "", "lesion": f"ball{k}.nrrd", "voi": "",
+                      "wanted_volume_mm3": f"{volume:.0f}"})  # fmt: skip
+    return cells
+
+
 def test_the_tutorial_runs_as_it_is_written(tmp_path):
     blocks = commands()
     assert [b.split()[1] for b in blocks if b.startswith("iith")] == ["simulate-cohort", "batch", "train", "score"]
     environment = prepared(tmp_path)
     # Exams of the documented size take minutes: smaller ones of the same layout take their place, with a coarse preset.
-    volumes = [
-        {"wanted_volume_mm3": f"{800 * 1.4**k:.0f}", "patient": f"SIM-{k:04d}", "visit": ""} for k in range(N_EXAMS)
-    ]
-    write_cohort(tmp_path / "exams", N_EXAMS, volumes)
+    write_cohort(tmp_path / "exams", N_EXAMS, small_lesions(tmp_path / "exams"))
     done = {}
     for block in blocks[1:]:
         shell = block

@@ -135,7 +135,8 @@ def model_kind(path_or_id: str | Path) -> str:
 
 def shipped_models() -> list[str]:
     """Ids of the models in Resources/Models, in alphabetic order."""
-    return sorted(p.parent.name for p in resource_path("Models").glob("*/model.json"))
+    # A folder that begins with a dot is one that `iith train` is writing.
+    return sorted(p.parent.name for p in resource_path("Models").glob("[!.]*/model.json"))
 
 
 def model_from_dict(content: dict, path: Path, digest: str) -> Model:
