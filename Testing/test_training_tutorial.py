@@ -48,7 +48,7 @@ def small_lesions(folder: Path) -> list[dict]:
     simulated = simulate_exam(PARAMETERS)
     geometry = simulated.exam.geometry
     voxels = np.argwhere(simulated.voi)
-    spacing = np.array(geometry.spacing_mm)[::-1] if len(geometry.spacing_mm) == 3 else np.ones(3)
+    spacing = np.array(geometry.spacing_mm)[::-1]
     grid = np.stack(np.indices(simulated.voi.shape), axis=-1)
     away = np.linalg.norm((grid - voxels.mean(axis=0)) * spacing, axis=-1)
     folder.mkdir()

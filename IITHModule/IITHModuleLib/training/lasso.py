@@ -15,6 +15,7 @@ import numpy as np
 from SubregionHabitatLib.errors import InputError
 
 TOLERANCE = 1e-8  # of the optimality conditions, on the scale of the gradient
+ROUGH = 1e-5  # enough to choose a penalty by
 _MAX_NEWTON = 60
 _MAX_SWEEPS = 2000
 # glmnet ends a path where another step explains next to nothing more.
@@ -129,14 +130,17 @@ def penalty_grid(loss: Loss, columns: np.ndarray, n: int = 100, least_share: flo
     return largest_penalty(loss, columns) * np.geomspace(1, least_share, n)
 
 
-def lasso_path(loss: Loss, columns: np.ndarray, penalties: Sequence[float], stop_early: bool = False) -> LassoPath:
+def lasso_path(
+    loss: Loss, columns: np.ndarray, penalties: Sequence[float], stop_early: bool = False, tolerance: float = TOLERANCE
+) -> LassoPath:
     """Coefficients for each penalty (falling) of columns (N, P), which should be standardized.
 
-    stop_early: end the path where glmnet would, so that it may be shorter than ``penalties``.
+    stop_early: end the path where glmnet would, so that it may be shorter than ``penalties``; tolerance: of the
+    optimality conditions (glmnet's own default is near ROUGH).
     """
     columns = np.ascontiguousarray(columns, dtype=float)
     penalties = np.asarray(penalties, dtype=float)
-    solver = _Solver(loss, columns)
+    solver = _Solver(loss, columns, tolerance)
     coefficients, intercepts, explained = [], [], 0.0
     for k, penalty in enumerate(penalties):
         solver.solve(float(penalty))
@@ -152,8 +156,8 @@ def lasso_path(loss: Loss, columns: np.ndarray, penalties: Sequence[float], stop
 class _Solver:
     """One path: the active columns and their coefficients carry over from penalty to penalty."""
 
-    def __init__(self, loss: Loss, columns: np.ndarray) -> None:
-        self.loss, self.columns = loss, columns
+    def __init__(self, loss: Loss, columns: np.ndarray, tolerance: float) -> None:
+        self.loss, self.columns, self.tolerance = loss, columns, tolerance
         self.active = np.empty(0, dtype=int)
         self.coefficients = np.empty(0)
         self.intercept = loss.null_predictor
@@ -169,7 +173,7 @@ class _Solver:
             self._newton(penalty)
             gradient = self.columns.T @ self.loss.gradient(self.predictor)
             gradient[self.active] = 0
-            broken = np.flatnonzero(np.abs(gradient) > penalty + TOLERANCE)
+            broken = np.flatnonzero(np.abs(gradient) > penalty + self.tolerance)
             if not broken.size:
                 keep = self.coefficients != 0
                 self.active, self.coefficients = self.active[keep], self.coefficients[keep]
@@ -194,7 +198,7 @@ class _Solver:
         objective = loss.value(eta) + penalties @ np.abs(b)
         for _ in range(_MAX_NEWTON):
             gradient = chosen.T @ loss.gradient(eta)
-            if _violation(b, gradient, penalties) < TOLERANCE:
+            if _violation(b, gradient, penalties) < self.tolerance:
                 break
             curvature = loss.curvature(eta, chosen)
             curvature[np.diag_indices_from(curvature)] += 1e-10

@@ -19,7 +19,7 @@ from ..statistics.concordance import harrell_c
 from ..statistics.resampling import stratified_folds
 from .cohort import Cohort
 from .cox import fit_cox
-from .lasso import CoxLoss, LogisticLoss, choose_penalty, cox_deviance, lasso_path, penalty_grid
+from .lasso import ROUGH, CoxLoss, LogisticLoss, choose_penalty, cox_deviance, lasso_path, penalty_grid
 from .logistic import fit_logistic
 from .penalized import fit_firth
 from .recipe import Steps
@@ -191,7 +191,7 @@ def _lasso_on_everybody(cohort: Cohort, prepared, steps: Steps, rng) -> np.ndarr
     grid = penalty_grid(loss(), z, steps.n_penalties, steps.least_share)
 
     def deviance(train, test):
-        predictors = lasso_path(loss(train), z[train], grid).predictors(z)
+        predictors = lasso_path(loss(train), z[train], grid, tolerance=ROUGH).predictors(z)
         if survival:
             return cox_deviance(cohort.time_days, cohort.event, predictors, train), cohort.event[test].sum()
         log_loss = np.logaddexp(0, predictors[:, test]) - cohort.event[test] * predictors[:, test]

@@ -15,7 +15,7 @@ from SubregionHabitatLib.errors import InputError
 from ..statistics.resampling import stratified_folds
 from .cohort import Cohort
 from .cox import fit_cox
-from .lasso import CoxLoss, LogisticLoss, PenaltyChoice, choose_penalty, cox_deviance, lasso_path, penalty_grid
+from .lasso import ROUGH, CoxLoss, LogisticLoss, PenaltyChoice, choose_penalty, cox_deviance, lasso_path, penalty_grid
 from .logistic import fit_logistic
 from .penalized import fit_firth, fit_ridge
 from .recipe import Steps
@@ -80,8 +80,11 @@ def prepare(cohort: Cohort, steps: Steps, rng: np.random.Generator) -> _Prepared
     missing = np.isnan(cohort.values)
     columns = np.flatnonzero(missing.mean(axis=0) <= steps.most_missing)
     values = cohort.values[:, columns]
-    fill = np.nanmedian(values, axis=0) if columns.size else np.empty(0)
-    values = np.where(np.isnan(values), fill, values)
+    fill = np.median(values, axis=0)
+    gaps = np.flatnonzero(np.isnan(fill))
+    if gaps.size:
+        fill[gaps] = np.nanmedian(values[:, gaps], axis=0)
+        values = np.where(np.isnan(values), fill, values)
     mean, sd = values.mean(axis=0), values.std(axis=0)
     varies = sd > 1e-9 * np.maximum(np.abs(mean), 1e-300)
     passed = {"features": cohort.values.shape[1], "complete enough and not constant": int(varies.sum())}
@@ -252,7 +255,7 @@ def penalty_by_folds(cohort: Cohort, steps: Steps, grid: np.ndarray, rng) -> tup
         prepared = prepare(part, steps, rng)
         if prepared.columns.size:
             loss, rows, shift = _loss_and_rows(part, prepared, steps, rng)
-            predictors = lasso_path(loss, rows, grid).predictors(prepared.z(cohort.values)) + shift
+            predictors = lasso_path(loss, rows, grid, tolerance=ROUGH).predictors(prepared.z(cohort.values)) + shift
         else:
             predictors = np.full((grid.size, cohort.n), _empty(part, {}).intercept)
         inside[:, test] = predictors[:, test]
