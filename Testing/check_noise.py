@@ -64,7 +64,10 @@ def with_selection(name: str, seed: int, options) -> tuple[float, float | None]:
     honest = float(np.mean([discrimination(cohort, s) for s in scores]))
     if not recipe.paper_order:
         return honest, None
-    _, played, patients = paper_order(cohort, recipe.steps, 10, seed)
+    try:
+        _, played, patients = paper_order(cohort, recipe.steps, 10, seed)
+    except InputError:  # now and then even the paper's order selects nothing
+        return honest, 0.5
     return honest, discrimination(patients, played[0])
 
 
@@ -118,6 +121,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("protocols", nargs="*", default=PROTOCOLS, help=f"default: {' '.join(PROTOCOLS)}")
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--patients", type=int, default=223)
     parser.add_argument("--features", type=int, default=1500)
     parser.add_argument("--repeats", type=int, default=1)
@@ -125,7 +129,7 @@ def main() -> int:
     bad = 0
     for name in options.protocols:
         began, honest, optimistic = time.monotonic(), [], []
-        for seed in range(options.seeds):
+        for seed in range(options.first_seed, options.first_seed + options.seeds):
             if name == "su-iith":
                 one, other = heterogeneity(seed, options)
             elif name == "chitalia-delta":

@@ -107,7 +107,7 @@ def _net_benefit(form: dict, path: Path) -> None:
     inside = performance["internal"]["decision_curve"]
     sets = [("training, apparent" if inside.get("apparent") else "training, out of fold", inside)]
     sets += [(e["name"], e["decision_curve"]) for e in performance["external"] if "decision_curve" in e]
-    for (name, curve), color in zip(sets, COLORS, strict=False):
+    for (name, curve), color in zip(sets, (*COLORS, "#CC79A7", "#56B4E9", "#E69F00"), strict=False):
         axes.plot(curve["thresholds"], curve["model"], color=color, lw=1.6, label=f"model, {name}")
         axes.plot(curve["thresholds"], curve["everyone"], color=color, lw=1, ls=":", label=f"everybody, {name}")
     axes.axhline(0, color="0.6", lw=1, ls="--", label="nobody")

@@ -66,11 +66,19 @@ def optimism(cohort: Cohort, steps: Steps, n_bootstrap: int, seed: int, apparent
         sample = cohort.take(rows, group)
         if min(sample.event.sum(), sample.n - sample.event.sum()) < 4:
             continue
-        fit = fit_steps(sample, steps, rng)
+        try:
+            fit = fit_steps(sample, steps, rng)
+        except InputError:  # drawn patients that are too much alike to fit anything to
+            continue
         gains.append(discrimination(sample, fit.scores(sample)) - discrimination(cohort, fit.scores(cohort)))
         if k % 10 == 9:
             progress(f"bootstrap {k + 1} of {n_bootstrap}")
-    return float(np.mean(gains)) if gains else 0.0
+    if len(gains) < n_bootstrap / 2:
+        raise InputError(
+            f"The model could be fitted to {len(gains)} of {n_bootstrap} bootstrap samples only: too few patients or "
+            "events for it; use fewer inputs, or --penalty ridge."
+        )
+    return float(np.mean(gains))
 
 
 def null_check(cohort: Cohort, steps: Steps, folds: int, n: int, seed: int, progress: Progress) -> np.ndarray:
@@ -79,9 +87,14 @@ def null_check(cohort: Cohort, steps: Steps, folds: int, n: int, seed: int, prog
     found = []
     for k in range(n):
         shuffled = cohort.shuffled(rng)
-        scores = cross_validate(shuffled, steps, folds, 1, int(rng.integers(2**31)))
+        try:
+            scores = cross_validate(shuffled, steps, folds, 1, int(rng.integers(2**31)))
+        except InputError:
+            continue  # a fold of these outcomes cannot be fitted
         found.append(discrimination(shuffled, scores[0]))
         progress(f"permuted outcomes {k + 1} of {n}")
+    if not found:
+        raise InputError("No permutation of the outcomes could be fitted; there are too few patients or events.")
     return np.array(found)
 
 

@@ -32,6 +32,7 @@ from .run import _QUANTILES, rounded, survival_json, write_folder
 from .selection import Fit, fit_steps
 from .table import Patients, count, file_digest
 
+MAX_INPUTS = 200  # as in the schema of model files
 OUTCOMES_SUFFIX = "-outcomes"
 OPTIMISTIC = (
     "OPTIMISTIC: selection (and oversampling) saw every patient before the cross-validation, as in the paper, so the "
@@ -126,6 +127,11 @@ class _Training:
             raise InputError(
                 f"No feature passed the selection ({_passed(self.fit)}), so there is no model; the table shows no "
                 "relation with the outcome, or has too few patients."
+            )
+        if self.fit.coefficients.size > MAX_INPUTS:
+            raise InputError(
+                f"{self.fit.coefficients.size} features passed the selection, more than the {MAX_INPUTS} a model can "
+                "have; use the rule 'one standard error' in the protocol's step lasso, or a stricter p."
             )
         self.scores = self._cross_validated(cohort, recipe.steps)
         self.design = self.fit.design(cohort)
