@@ -1,10 +1,10 @@
 """Slicer module: radiomic features of the regions of one exam, and the scores of models on it."""
 
+import pathlib
 from typing import Annotated, NamedTuple
 
 import qt
 import slicer
-import vtk
 from slicer import vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -16,6 +16,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+from SubregionHabitatLib.module_panel import ModulePanel
 
 RADIOMICS_EXTENSION = "SlicerRadiomics"
 FEATURE_COLUMNS = ("region", "image", "feature", "value", "unit", "reason")
@@ -38,7 +40,10 @@ class IITHModule(ScriptedLoadableModule):
 
 @parameterNodeWrapper
 class IITHModuleParameterNode:
-    """Inputs and settings. hr, her2 and ageYears: what is not known stays "unknown" or 0; modelNames: empty for all."""
+    """Inputs and settings. hr, her2 and ageYears: what is not known stays "unknown" or 0.
+
+    modelNames: separated by commas, empty for all shipped ones; regions, images: names, empty for all.
+    """
 
     segmentation: vtkMRMLSegmentationNode
     extractFeatures: bool = True
@@ -48,96 +53,155 @@ class IITHModuleParameterNode:
     her2: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
     ageYears: Annotated[float, WithinRange(0.0, 120.0)] = 0.0
     modelNames: str = ""
+    regions: list[str]
+    images: list[str]
+    firstVisit: vtkMRMLSegmentationNode
+    secondVisit: vtkMRMLSegmentationNode
+    phenotypeModel: pathlib.Path
+    cohortFile: pathlib.Path
+    batchFolder: pathlib.Path
+    batchResume: bool = False
+    batchJobs: Annotated[int, WithinRange(0, 16)] = 0
 
 
-class IITHModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class IITHModuleWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = None
-        self._parameterNode = None
-        self._parameterNodeGuiTag = None
-        self._running = False
+        self.batch = None
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/IITHModule.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", "IITH.kind", "segmentation")
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = IITHModuleLogic()
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.setupPanel(IITHModuleLogic())
+
+    def beforeScene(self) -> None:
+        for name in ("segmentationSelector", "firstSelector", "secondSelector"):
+            getattr(self.ui, name).addAttribute("vtkMRMLSegmentationNode", "IITH.kind", "segmentation")
+
+    def connectPanel(self) -> None:
+        from IITHModuleLib.batch_panel import BatchPanel
+
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.initializeParameterNode()
+        self.ui.compareButton.connect("clicked(bool)", self.onCompareButton)
+        self.ui.showDistributionButton.connect("clicked(bool)", self.onShowDistributionButton)
+        for listed in ("regionsList", "imagesList", "modelsList"):
+            getattr(self.ui, listed).connect("itemChanged(QListWidgetItem*)", self._onListsChecked)
+        self.batch = BatchPanel(self)
 
     def cleanup(self) -> None:
-        self.setParameterNode(None)
-        self.removeObservers()
+        self.batch.stop()
+        ModulePanel.cleanup(self)
 
-    def enter(self) -> None:
-        self.initializeParameterNode()
+    def onSceneStartClose(self, caller=None, event=None) -> None:
+        for table in (self.ui.scoresTable, self.ui.featuresTable, self.ui.changesTable):
+            table.setMRMLTableNode(None)
+        ModulePanel.onSceneStartClose(self, caller, event)
 
-    def exit(self) -> None:
-        self.setParameterNode(None)
+    def fillDefaults(self, parameters: IITHModuleParameterNode) -> None:
+        """Select the only habitat segmentation there is, to save a click; the two there are as visits."""
+        nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        habitats = [node for node in nodes if node.GetAttribute("IITH.kind") == "segmentation"]
+        if parameters.segmentation is None and len(habitats) == 1:
+            parameters.segmentation = habitats[0]
+        if parameters.firstVisit is None and parameters.secondVisit is None and len(habitats) == 2:
+            parameters.firstVisit, parameters.secondVisit = habitats
 
-    def onSceneStartClose(self, _caller, _event) -> None:
-        self.setParameterNode(None)
+    # lists with check marks have no connector in parameterNodeWrapper
 
-    def onSceneEndClose(self, _caller, _event) -> None:
-        if self.parent.isEntered:
-            self.initializeParameterNode()
+    @staticmethod
+    def _addChecked(widget, name: str, text: str) -> None:
+        item = qt.QListWidgetItem(text)
+        item.setData(qt.Qt.UserRole, name)
+        item.setCheckState(qt.Qt.Unchecked)
+        widget.addItem(item)
 
-    def initializeParameterNode(self) -> None:
-        """Observe the scene's parameter node; select the only habitat segmentation there is, to save a click."""
-        self.setParameterNode(self.logic.getParameterNode())
-        if self._parameterNode.segmentation is None:
-            nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-            habitats = [node for node in nodes if node.GetAttribute("IITH.kind") == "segmentation"]
-            if len(habitats) == 1:
-                self._parameterNode.segmentation = habitats[0]
+    @staticmethod
+    def _items(widget) -> list:
+        return [widget.item(row) for row in range(widget.count)]
 
-    def setParameterNode(self, parameterNode: IITHModuleParameterNode | None) -> None:
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
-        self._parameterNode = parameterNode
-        self._parameterNodeGuiTag = None
-        if parameterNode is not None:
-            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
-            self._checkCanApply()
+    def _checked(self, widget) -> list[str]:
+        return [i.data(qt.Qt.UserRole) for i in self._items(widget) if i.checkState() == qt.Qt.Checked]
 
-    def _checkCanApply(self, _caller=None, _event=None) -> None:
-        if self._parameterNode is None:
+    def _onListsChecked(self, _item=None) -> None:
+        if self._parameterNode is None or self._updating:
             return
-        ready = self._parameterNode.segmentation is not None
-        self.ui.applyButton.enabled = ready and not self._running
+        with slicer.util.NodeModify(self._parameterNode):
+            self._parameterNode.regions = self._checked(self.ui.regionsList)
+            self._parameterNode.images = self._checked(self.ui.imagesList)
+            shipped = self.logic.shippedModels()
+            others = [name for name in self.logic.modelNames(self._parameterNode) if name not in shipped]
+            self._parameterNode.modelNames = ", ".join([*self._checked(self.ui.modelsList), *others])
+
+    def _showList(self, widget, names: dict, checked) -> None:
+        blocked = widget.blockSignals(True)
+        if [item.data(qt.Qt.UserRole) for item in self._items(widget)] != list(names):
+            widget.clear()
+            for name, text in names.items():
+                self._addChecked(widget, name, text)
+        for item in self._items(widget):
+            wanted = item.data(qt.Qt.UserRole) in checked
+            item.setCheckState(qt.Qt.Checked if wanted else qt.Qt.Unchecked)
+        widget.blockSignals(blocked)
+
+    def onParametersChanged(self, parameters: IITHModuleParameterNode) -> None:
+        self._showList(self.ui.regionsList, self.logic.regionNames(parameters.segmentation), list(parameters.regions))
+        self._showList(self.ui.imagesList, self.logic.imageNames(parameters.segmentation), list(parameters.images))
+        chosen = self.logic.modelNames(parameters)
+        self._showList(self.ui.modelsList, self.logic.modelTexts(), chosen)
+        self.ui.modelInputsLabel.text = self.logic.missingInputs(parameters)
+        for name in ("regionsList", "imagesList", "presetCombo"):
+            getattr(self.ui, name).enabled = parameters.extractFeatures
+        ready = parameters.segmentation is not None
+        self.ui.applyButton.enabled = ready and not self.running
         self.ui.applyButton.toolTip = (
             _("Compute features and scores") if ready else _("Select the result of the Subregion Habitat module")
         )
+        both = parameters.firstVisit is not None and parameters.secondVisit is not None
+        self.ui.compareButton.enabled = both and not self.running
+        self.ui.compareButton.toolTip = (
+            _("Compare the two visits") if both else _("Select the habitat segmentations of two visits first.")
+        )
+        self._showResults(parameters)
+        self.batch.refresh(parameters)
+
+    def _showResults(self, parameters) -> None:
+        results = self.logic.results(parameters.segmentation)
+        scores = results.find("table.scores") if results else None
+        self.ui.scoresTable.setMRMLTableNode(scores)
+        self.ui.featuresTable.setMRMLTableNode(results.find("table.features") if results else None)
+        self.ui.indexLabel.text = scores.GetAttribute("IITH.index_text") or "" if scores else ""
+        self.ui.scoresText.html = scores.GetAttribute("IITH.html") or "" if scores else ""
+        self.ui.showDistributionButton.enabled = bool(results and results.find("index.chart"))
+        visits = self.logic.results(parameters.secondVisit)
+        changes = visits.find("table.changes") if visits else None
+        self.ui.changesTable.setMRMLTableNode(changes)
+        self.ui.visitsLabel.text = changes.GetAttribute("IITH.text") or "" if changes else ""
+
+    # work
 
     def onApplyButton(self, _checked=False) -> None:
-        from SubregionHabitatLib.errors import Cancelled
-        from SubregionHabitatLib.mrml_bridge import DialogProgress
-
-        self._running = True
-        self._checkCanApply()
-        dialog = slicer.util.createProgressDialog(
-            labelText=_("Starting"), windowTitle=_("IITH Features and Scores"), windowModality=qt.Qt.WindowModal
+        parameters = self._parameterNode
+        nodes = self.runLong(
+            lambda progress: self.logic.process(parameters, progress), _("The case could not be measured.")
         )
-        try:
-            with slicer.util.tryWithErrorDisplay(_("The case could not be measured."), waitCursor=True):
-                try:
-                    nodes = self.logic.process(self._parameterNode, DialogProgress(dialog))
-                    self.ui.statusLabel.text = "\n".join(nodes.notes)
-                except Cancelled:
-                    self.ui.statusLabel.text = _("Stopped; nothing was changed.")
-        finally:
-            dialog.close()
-            self._running = False
-            self._checkCanApply()
+        if nodes is None:
+            return
+        self.showStatus("\n".join(nodes.notes))
+        self._onModified()
+        if self.ui.showDistributionButton.enabled:
+            self.onShowDistributionButton()
+
+    def onShowDistributionButton(self, _checked=False) -> None:
+        chart = self.logic.results(self._parameterNode.segmentation).find("index.chart")
+        slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+    def onCompareButton(self, _checked=False) -> None:
+        parameters = self._parameterNode
+        done = self.runLong(
+            lambda progress: self.logic.compareVisits(parameters, progress), _("The visits could not be compared.")
+        )
+        if done is not None:
+            self._onModified()
 
 
 class CaseNodes(NamedTuple):
@@ -186,18 +250,135 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
 
     def process(self, parameters: IITHModuleParameterNode, progress=None) -> CaseNodes:
         """Measure and score what the parameter node selects. Raises InputError with one sentence on bad input."""
-        names = [name.strip() for name in parameters.modelNames.replace(";", ",").split(",") if name.strip()]
         return self.processNodes(
             parameters.segmentation,
             preset=parameters.preset if parameters.extractFeatures else None,
             engine=parameters.engine,
             clinical=self.clinicalValues(parameters),
-            modelNames=names or None,
+            modelNames=self.modelNames(parameters) or None,
             progress=progress,
+            regions=list(parameters.regions) or None,
+            images=list(parameters.images) or None,
         )
 
+    @staticmethod
+    def modelNames(parameters: IITHModuleParameterNode) -> list[str]:
+        """The models that are asked for; empty means all shipped ones."""
+        return [name.strip() for name in parameters.modelNames.replace(";", ",").split(",") if name.strip()]
+
+    @staticmethod
+    def results(segmentation):
+        """The ExamResults that a habitat segmentation belongs to, None where there is none."""
+        if segmentation is None:
+            return None
+        from SubregionHabitatLib.errors import InputError
+        from SubregionHabitatLib.mrml_bridge import ExamResults
+
+        try:
+            return ExamResults.of(segmentation)
+        except InputError:
+            return None
+
+    @staticmethod
+    def regionNames(segmentation) -> dict[str, str]:
+        """Region -> shown name."""
+        if segmentation is None:
+            return {}
+        from SubregionHabitatLib.mrml_bridge import segment_names
+
+        return segment_names(segmentation)
+
+    def imageNames(self, segmentation) -> dict[str, str]:
+        """Image -> shown name, of the phases and maps that features can be computed on."""
+        results = self.results(segmentation)
+        if results is None:
+            return {}
+        first = results.exam_nodes[0]
+        n_phases = first.GetNumberOfDataNodes() if first.IsA("vtkMRMLSequenceNode") else len(results.exam_nodes)
+        maps = [node.GetAttribute("IITH.kind") for node in results.all()]
+        maps = [kind[4:] for kind in maps if kind.startswith("map.") and kind != "map.time_to_peak"]
+        phases = {f"phase{i}": _("Phase {number}").format(number=i) for i in range(n_phases)}
+        return phases | {name: name.upper().replace("_", " ") for name in maps}
+
+    @staticmethod
+    def shippedModels() -> dict[str, dict]:
+        """Id -> content of the model files of this extension, for lists; a score reads and checks its file anew."""
+        if IITHModuleLogic._shipped is None:
+            import json
+
+            from IITHModuleLib.resources import resource_path
+
+            files = sorted(resource_path("Models").glob("*/model.json"))
+            IITHModuleLogic._shipped = {f.parent.name: json.loads(f.read_text(encoding="utf-8")) for f in files}
+        return IITHModuleLogic._shipped
+
+    _shipped = None
+
+    def modelTexts(self) -> dict[str, str]:
+        """Model -> what a list shows of it."""
+        return {name: f"{name}: {content['title']}" for name, content in self.shippedModels().items()}
+
+    def missingInputs(self, parameters: IITHModuleParameterNode) -> str:
+        """Which clinical values the chosen models read and are not given, as a sentence; empty when none."""
+        given, shipped, needed = self.clinicalValues(parameters), self.shippedModels(), set()
+        for name in self.modelNames(parameters) or shipped:
+            for form in shipped.get(name, {}).get("forms", ()):
+                needed |= {feature["name"] for feature in form["features"]}
+        missing = [CLINICAL_LABELS[name] for name in CLINICAL_LABELS if name in needed and name not in given]
+        if not missing:
+            return ""
+        return _("The chosen models also read: {values}. Without them a model may refuse the case.").format(
+            values=", ".join(missing)
+        )
+
+    def compareVisits(self, parameters: IITHModuleParameterNode, progress=None):
+        """Table node with sizes, habitats and phenotype of change of two visits; it belongs to the second one.
+
+        Raises InputError when the visits are one and the same, or features that the model needs were not computed.
+        """
+        from IITHModuleLib.visit_changes import compare_visits
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.errors import CaseRefused, InputError
+        from SubregionHabitatLib.progress import Silent
+
+        progress = progress or Silent()
+        nodes = (parameters.firstVisit, parameters.secondVisit)
+        if None in nodes:
+            raise InputError("Two visits are needed; select the habitat segmentation of each.")
+        if nodes[0] is nodes[1]:
+            raise InputError("The same exam is selected twice; select the habitat segmentation of the other visit.")
+        progress.step(0.1, _("reading the results"))
+        visits = [mrml_bridge.ExamResults.of(node) for node in nodes]
+        volumes = [results.find("table.volumes") for results in visits]
+        if None in volumes:
+            raise InputError("A visit has no table of volumes; run the Subregion Habitat module on it again.")
+        rows = [mrml_bridge.table_rows(table) for table in volumes]
+        features = [featuresOfScene(results) for results in visits]
+        model = parameters.phenotypeModel if parameters.phenotypeModel != pathlib.Path() else None
+        try:
+            changes, text = compare_visits(rows, features, model)
+        except CaseRefused as refusal:
+            raise InputError(str(refusal)) from None
+        progress.step(0.9, _("table of changes"))
+        table = visits[1].node("table.changes", "vtkMRMLTableNode", "IITH change between visits")
+        names = ("region", "quantity", "unit", "first", "second", "change", "change_percent", "reason")
+        labels = ("region", "quantity", "unit", "first visit", "second visit", "change", "change (%)", "reason")
+        columns = zip(names, labels, strict=True)
+        mrml_bridge.set_table(table, [mrml_bridge.Column(s, [getattr(c, n) for c in changes]) for n, s in columns])
+        table.SetAttribute("IITH.text", text)
+        return table
+
     def processNodes(
-        self, segmentation, preset="mr_default", engine="native", clinical=None, modelNames=None, progress=None
+        self,
+        segmentation,
+        preset="mr_default",
+        engine="native",
+        clinical=None,
+        modelNames=None,
+        progress=None,
+        *,
+        regions=None,
+        images=None,
     ) -> CaseNodes:
         """Features and scores of one exam, in place of those of an earlier run on it.
 
@@ -206,6 +387,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         :param engine: one of IITHModuleLib.feature_engine.ENGINES
         :param clinical: standard name (hr, her2, age_years) -> value
         :param modelNames: model ids or paths, None for all shipped ones
+        :param regions, images: names of those to compute features of, None for all
         """
         from IITHModuleLib.any_model import open_model, score_all
         from IITHModuleLib.case_values import user_value
@@ -224,7 +406,8 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         exam, imaging = SubregionHabitatLogic().repeat(segmentation, Part(progress, 0.0, 0.2))
         features = None
         if featureEngine is not None:
-            features = self._features(imaging, preset, featureEngine, Part(progress, 0.2, 0.95))
+            chosen = (regions, images)
+            features = self._features(imaging, preset, featureEngine, chosen, Part(progress, 0.2, 0.95))
             features = with_derived_rows(features, imaging)
         scores = score_all(models, case_values(exam, imaging, values), features or with_derived_rows(None, imaging))
         results = mrml_bridge.ExamResults.of(segmentation)
@@ -322,15 +505,22 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         return make_engine(name)
 
     @staticmethod
-    def _features(imaging, presetName, engine, progress):
+    def _features(imaging, presetName, engine, chosen, progress):
         from IITHModuleLib.features import extract_features
         from IITHModuleLib.presets import load_preset
         from SubregionHabitatLib.background_run import run_in_background
+        from SubregionHabitatLib.errors import InputError
 
+        names, images = chosen
         preset, regions = load_preset(presetName), imaging.regions()
+        unknown = [name for name in names or () if name not in regions]
+        if unknown:
+            raise InputError(f"There is no region '{unknown[0]}'; the regions are {', '.join(regions)}.")
+        regions = {name: mask for name, mask in regions.items() if names is None or name in names}
+        exam, maps, reference = imaging.exam, imaging.maps, imaging.reference
 
         def work(itsProgress):
-            return extract_features(imaging.exam, imaging.maps, regions, preset, engine, imaging.reference, itsProgress)
+            return extract_features(exam, maps, regions, preset, engine, reference, itsProgress, images=images)
 
         return run_in_background(work, progress)
 
@@ -338,6 +528,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
     def _show(results, features, scores, clinical, models) -> CaseNodes:
         import json
 
+        from IITHModuleLib.score_view import index_sentence, reference_distribution, scores_html
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.mrml_bridge import Column
 
@@ -352,11 +543,70 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
                 featureTable.SetAttribute(f"IITH.{name}", getattr(features, name))
         scoreTable = results.node("table.scores", "vtkMRMLTableNode", "IITH scores")
         mrml_bridge.set_table(scoreTable, scoreColumns(scores))
+        scoreTable.SetAttribute("IITH.html", scores_html(scores))
+        scoreTable.SetAttribute("IITH.index_text", index_sentence(models, scores))
+        showDistribution(results, reference_distribution(models, scores))
         request = results.node("inputs.scores", "vtkMRMLTextNode", "IITH scoring settings")
         request.SetText(json.dumps({"clinical": clinical, "models": [model.id for model in models]}))
         notes = [f"{score.model_id}: {score.refusal}" for score in scores if score.refusal is not None]
         notes += [f"{score.model_id}: {warning}" for score in scores for warning in score.warnings]
         return CaseNodes(featureTable, scoreTable, tuple(notes))
+
+
+# The clinical values that models read, as the panel calls them.
+CLINICAL_LABELS = {"hr": "hormone receptor", "her2": "HER2", "age_years": "age"}
+
+
+def featuresOfScene(results):
+    """The feature table of the scene as the library's FeatureTable, or None when there is none."""
+    from IITHModuleLib.features import FeatureRow, FeatureTable
+    from SubregionHabitatLib.errors import InputError
+    from SubregionHabitatLib.mrml_bridge import table_rows
+
+    table = results.find("table.features")
+    if table is None:
+        return None
+    noted = [table.GetAttribute(f"IITH.{n}") for n in ("preset", "preset_digest", "engine", "engine_version")]
+    try:
+        if None in noted:
+            raise ValueError("settings")
+        return FeatureTable(tuple(FeatureRow(**row) for row in table_rows(table)), *noted)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"The feature table '{table.GetName()}' was changed; run the IITH Features and Scores module again."
+        ) from None
+
+
+def showDistribution(results, distribution) -> None:
+    """Chart of an index's distribution among the patients of its reference, with its cut and this case; None: none."""
+    from SubregionHabitatLib.mrml_bridge import Column, set_table
+
+    results.remove("index.")
+    if distribution is None:
+        return
+    chart = results.node("index.chart", "vtkMRMLPlotChartNode", "IITH index in its reference")
+    lines = {
+        "reference": (distribution.values, distribution.percent, (0.35, 0.35, 0.35), False),
+        "border of low and high": ((distribution.cut,) * 2, (0.0, 100.0), (0.9, 0.62, 0.0), False),
+        "this case": ((distribution.value,) * 2, (0.0, distribution.percentile), (0.84, 0.37, 0.0), True),
+    }
+    for number, (name, (x, y, color, marked)) in enumerate(lines.items()):
+        table = results.node(f"index.table.{number}", "vtkMRMLTableNode", f"IITH index, {name}")
+        set_table(table, [Column("index", list(x)), Column("percent", list(y), "%")])
+        series = results.node(f"index.series.{number}", "vtkMRMLPlotSeriesNode", name)
+        series.SetName(name)
+        series.SetAndObserveTableNodeID(table.GetID())
+        series.SetXColumnName("index")
+        series.SetYColumnName("percent")
+        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+        series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
+        styles = slicer.vtkMRMLPlotSeriesNode
+        series.SetMarkerStyle(styles.MarkerStyleCircle if marked else styles.MarkerStyleNone)
+        series.SetColor(*color)
+        chart.AddAndObservePlotSeriesNodeID(series.GetID())
+    chart.SetTitle(distribution.title)
+    chart.SetXAxisTitle("Heterogeneity index")
+    chart.SetYAxisTitle("Patients of the reference below (%)")
 
 
 def scoreColumns(scores) -> list:

@@ -4,15 +4,14 @@ import contextlib
 import pathlib
 import shutil
 import tempfile
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import qt
 import slicer
-import vtk
 from slicer import vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -20,6 +19,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+from SubregionHabitatLib.module_panel import ModulePanel
 
 # What the report needs beyond Slicer's own packages: import name -> pip requirement.
 REQUIREMENTS = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.9"}
@@ -50,113 +51,126 @@ class RadiogenomicReport(ScriptedLoadableModule):
 
 @parameterNodeWrapper
 class RadiogenomicReportParameterNode:
-    """segmentation: result of the SubregionHabitat module; reportPath: the HTML or PDF file to write."""
+    """segmentation: result of the SubregionHabitat module; reportPath: the HTML file to write.
+
+    hr, her2, ageYears: what is unknown here is taken from the scoring in the scene. From patientTable on: the cohort
+    statistics.
+    """
 
     segmentation: vtkMRMLSegmentationNode
     reportPath: pathlib.Path
     overwrite: bool = False
+    hr: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
+    her2: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
+    ageYears: Annotated[float, WithinRange(0.0, 120.0)] = 0.0
+    clinicalFile: pathlib.Path
+    writePdf: bool = False
+    writeNumbers: bool = False
+    writeDicom: bool = False
+    dicomExam: pathlib.Path
+    patientTable: pathlib.Path
+    columnMapping: str = ""
+    outcomeTime: str = ""
+    outcomeEvent: str = ""
+    statisticKind: Annotated[str, Choice(["model", "score", "group"])] = "model"
+    statisticNames: str = ""
+    covariates: str = ""
+    statisticsFolder: pathlib.Path
 
 
-class RadiogenomicReportWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class RadiogenomicReportWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = None
-        self._parameterNode = None
-        self._parameterNodeGuiTag = None
         self._written = None
-        self._running = False
+        self._viewer = None
+        self.statistics = None
 
     def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/RadiogenomicReport.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        self.setupPanel(RadiogenomicReportLogic())
+
+    def beforeScene(self) -> None:
         self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", "IITH.kind", "segmentation")
-        uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = RadiogenomicReportLogic()
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+
+    def connectPanel(self) -> None:
+        from RadiogenomicReportLib.statistics_panel import StatisticsPanel
+
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.ui.showButton.connect("clicked(bool)", self.onShowButton)
         self.ui.openButton.connect("clicked(bool)", self.onOpenButton)
-        self.initializeParameterNode()
+        self.ui.readClinicalButton.connect("clicked(bool)", self.onReadClinicalButton)
+        self.statistics = StatisticsPanel(self, COHORT_REQUIREMENTS)
 
     def cleanup(self) -> None:
-        self.setParameterNode(None)
-        self.removeObservers()
+        self.statistics.stop()
+        self._viewer = None
+        ModulePanel.cleanup(self)
 
-    def enter(self) -> None:
-        self.initializeParameterNode()
-
-    def exit(self) -> None:
-        self.setParameterNode(None)
-
-    def onSceneStartClose(self, _caller, _event) -> None:
-        self.setParameterNode(None)
-
-    def onSceneEndClose(self, _caller, _event) -> None:
-        if self.parent.isEntered:
-            self.initializeParameterNode()
-
-    def initializeParameterNode(self) -> None:
-        """Observe the scene's parameter node; select the only habitat segmentation there is, to save a click."""
-        self.setParameterNode(self.logic.getParameterNode())
-        if self._parameterNode.segmentation is None:
+    def fillDefaults(self, parameters: RadiogenomicReportParameterNode) -> None:
+        """Select the only habitat segmentation there is, to save a click."""
+        if parameters.segmentation is None:
             nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
             habitats = [node for node in nodes if node.GetAttribute("IITH.kind") == "segmentation"]
             if len(habitats) == 1:
-                self._parameterNode.segmentation = habitats[0]
+                parameters.segmentation = habitats[0]
 
-    def setParameterNode(self, parameterNode: RadiogenomicReportParameterNode | None) -> None:
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
-        self._parameterNode = parameterNode
-        self._parameterNodeGuiTag = None
-        if parameterNode is not None:
-            self._parameterNodeGuiTag = parameterNode.connectGui(self.ui)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
-            self._checkCanApply()
-
-    def _checkCanApply(self, _caller=None, _event=None) -> None:
-        if self._parameterNode is None:
-            return
-        hasFile = self._parameterNode.reportPath != pathlib.Path()
-        ready = self._parameterNode.segmentation is not None and hasFile
-        self.ui.applyButton.enabled = ready and not self._running
+    def onParametersChanged(self, parameters: RadiogenomicReportParameterNode) -> None:
+        hasFile = parameters.reportPath != pathlib.Path()
+        ready = parameters.segmentation is not None and hasFile
+        self.ui.applyButton.enabled = ready and not self.running
         if ready:
             self.ui.applyButton.toolTip = _("Write the report")
         elif hasFile:
             self.ui.applyButton.toolTip = _("Select the result of the Subregion Habitat module")
         else:
             self.ui.applyButton.toolTip = _("Name the HTML file to write")
-        self.ui.openButton.enabled = self._written is not None
+        self.ui.openButton.enabled = self.ui.showButton.enabled = self._written is not None
+        self.ui.readClinicalButton.enabled = parameters.clinicalFile != pathlib.Path()
+        self.statistics.refresh(parameters)
+
+    def onReadClinicalButton(self, _checked=False) -> None:
+        from SubregionHabitatLib.errors import InputError
+
+        try:
+            values = self.logic.clinicalOfFile(self._parameterNode.clinicalFile)
+        except InputError as error:
+            self.showStatus(str(error), failed=True)
+            return
+        words = {1.0: "positive", 0.0: "negative"}
+        with slicer.util.NodeModify(self._parameterNode):
+            for name in ("hr", "her2"):
+                setattr(self._parameterNode, name, words.get(values.get(name), "unknown"))
+            self._parameterNode.ageYears = float(values.get("age_years", 0.0))
 
     def onApplyButton(self, _checked=False) -> None:
-        from SubregionHabitatLib.errors import Cancelled
-        from SubregionHabitatLib.mrml_bridge import DialogProgress
-
-        self._running = True
-        self._checkCanApply()
-        dialog = slicer.util.createProgressDialog(
-            labelText=_("Starting"), windowTitle=_("Radiogenomic Report"), windowModality=qt.Qt.WindowModal
+        parameters = self._parameterNode
+        written = self.runLong(
+            lambda progress: self.logic.process(parameters, progress), _("The report could not be written.")
         )
-        try:
-            with slicer.util.tryWithErrorDisplay(_("The report could not be written."), waitCursor=True):
-                try:
-                    written = self.logic.process(self._parameterNode, DialogProgress(dialog))
-                    self._written = written.path
-                    self.ui.reportPathEdit.addCurrentPathToHistory()
-                    self.ui.statusLabel.text = "\n".join(written.notes)
-                except Cancelled:
-                    self.ui.statusLabel.text = _("Stopped; nothing was changed.")
-        finally:
-            dialog.close()
-            self._running = False
-            self._checkCanApply()
+        if written is None:
+            return
+        self._written = written.path
+        self.ui.reportPathEdit.addCurrentPathToHistory()
+        self.showStatus("\n".join(written.notes))
+        self._onModified()
+
+    def onShowButton(self, _checked=False) -> None:
+        self.showPage(self._written)
 
     def onOpenButton(self, _checked=False) -> None:
         qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._written)))
+
+    def showPage(self, path: pathlib.Path) -> None:
+        """A page in a window of Slicer; in the web browser where Slicer was built without one."""
+        if not hasattr(slicer, "qSlicerWebWidget"):
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
+            return
+        self._viewer = slicer.qSlicerWebWidget()
+        self._viewer.windowTitle = _("IITH report - research use only")
+        self._viewer.resize(1000, 1000)
+        self._viewer.url = path.absolute().as_uri()
+        self._viewer.show()
 
 
 class Report(NamedTuple):
@@ -195,9 +209,65 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self) -> RadiogenomicReportParameterNode:
         return RadiogenomicReportParameterNode(super().getParameterNode())
 
+    @staticmethod
+    def clinicalOfFile(path: pathlib.Path) -> dict[str, float]:
+        """Standard name -> value of a table with one patient. Raises InputError for a file that is none."""
+        from types import SimpleNamespace
+
+        from RadiogenomicReportLib.command_line.clinical import clinical_values
+
+        return clinical_values(SimpleNamespace(clinical=pathlib.Path(path), hr=None, her2=None, age=None))
+
     def process(self, parameters: RadiogenomicReportParameterNode, progress=None) -> Report:
-        """Report what the parameter node selects. Raises InputError with one sentence on bad input."""
-        return self.processNodes(parameters.segmentation, parameters.reportPath, parameters.overwrite, progress)
+        """Write every form that the parameter node asks for: all of them, or none. InputError as processNodes."""
+        from IITHModule import IITHModuleLogic
+        from RadiogenomicReportLib.case_numbers import case_numbers
+        from RadiogenomicReportLib.case_report import CasePictures, case_report_html
+        from RadiogenomicReportLib.report_output import report_files, write_files
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.background_run import run_in_background
+        from SubregionHabitatLib.progress import Part, Silent
+
+        progress = progress or Silent()
+        path = self._checkedPath(parameters.reportPath, parameters.overwrite)
+        stem, forms = path.stem, {"pdf" if path.suffix.lower() == ".pdf" else "html"}
+        forms |= {name for name, yes in {"pdf": parameters.writePdf, "csv": parameters.writeNumbers}.items() if yes}
+        self._checkBeside(path, forms, parameters.writeDicom, parameters.overwrite)
+        needed = PDF_REQUIREMENTS if "pdf" in forms else REQUIREMENTS
+        mrml_bridge.ensure_packages(needed | (DICOM_REQUIREMENTS if parameters.writeDicom else {}), "IITH")
+        clinical = IITHModuleLogic.clinicalValues(parameters)
+        found = self._case(parameters.segmentation, Part(progress, 0.0, 0.4), clinical)
+
+        def draw(itsProgress) -> dict:
+            itsProgress.step(0.1, "drawing the report")
+            pictures = CasePictures.from_result(found.imaging.exam, found.imaging)
+            numbers = case_numbers(found.case)
+            return report_files(stem, lambda: case_report_html(found.case, pictures), numbers, sorted(forms))
+
+        with tempfile.TemporaryDirectory() as temporary:
+            folders = {}
+            if parameters.writeDicom:
+                objects = pathlib.Path(temporary) / "objects"
+                exam = parameters.dicomExam if parameters.dicomExam != pathlib.Path() else None
+                self._writeDicom(objects, parameters.segmentation, found, exam, Part(progress, 0.4, 0.7))
+                folders[f"{stem}-dicom"] = objects
+            made = run_in_background(draw, Part(progress, 0.7, 0.98))
+            files = {f"{stem}-{name}" if name == "numbers.csv" else name: data for name, data in made.items()}
+            if path.suffix.lower() == ".htm":
+                files[path.name] = files.pop(f"{stem}.html")
+            write_files(path.parent, files, folders)
+        return Report(path, self._caseText(parameters.segmentation, found.case), found.notes)
+
+    @staticmethod
+    def _checkBeside(path: pathlib.Path, forms, withDicom: bool, overwrite: bool) -> None:
+        from SubregionHabitatLib.errors import InputError
+
+        beside = [path.with_suffix(".pdf")] if "pdf" in forms and path.suffix != ".pdf" else []
+        beside += [path.with_name(f"{path.stem}-numbers.csv")] if "csv" in forms else []
+        beside += [path.with_name(f"{path.stem}-dicom")] if withDicom else []
+        taken = [other.name for other in beside if other.exists()]
+        if taken and not overwrite:
+            raise InputError(f"{taken[0]} exists; allow its replacement or choose another file.")
 
     def processNodes(self, segmentation, path, overwrite=False, progress=None) -> Report:
         """Write the report of the exam that a habitat segmentation belongs to; never with a patient's name.
@@ -246,24 +316,37 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         :return: paths of the files
         Raises InputError when the files are not those of the exam in the scene, or highdicom is absent.
         """
-        from RadiogenomicReportLib.case_dicom import arrays_on_exam, case_arrays
-        from RadiogenomicReportLib.dicom_out.writer import write_dicom_objects
         from RadiogenomicReportLib.result_folder import complete_or_absent
         from SubregionHabitatLib import mrml_bridge
-        from SubregionHabitatLib.dicom_exam import read_dicom_exam
         from SubregionHabitatLib.progress import Part, Silent
 
         progress = progress or Silent()
         folder = self._newFolder(pathlib.Path(folder))
         mrml_bridge.ensure_packages(DICOM_REQUIREMENTS, "IITH")
         found = self._case(segmentation, Part(progress, 0.0, 0.4))
-        with complete_or_absent(folder) as partial, self._examFiles(segmentation, examFolder) as files:
-            exam = read_dicom_exam(files, progress=Part(progress, 0.4, 0.7), allow_no_times=True)
-            arrays = arrays_on_exam(case_arrays(found.imaging), found.exam, exam)
-            progress.step(0.7, "DICOM objects")
-            names = [p.name for p in write_dicom_objects(partial, exam, found.case, arrays, identity, maps)]
-        progress.step(1.0, "done")
+        with complete_or_absent(folder) as partial:
+            names = self._writeDicom(partial, segmentation, found, examFolder, Part(progress, 0.4, 1.0), identity, maps)
         return [folder / name for name in names]
+
+    def _writeDicom(self, folder, segmentation, found, examFolder, progress, identity=False, maps="lesion") -> list:
+        """Names of the objects written into ``folder``; the work is beside the window's thread."""
+        from RadiogenomicReportLib.case_dicom import arrays_on_exam, case_arrays
+        from RadiogenomicReportLib.dicom_out.writer import write_dicom_objects
+        from SubregionHabitatLib.background_run import run_in_background
+        from SubregionHabitatLib.dicom_exam import read_dicom_exam
+        from SubregionHabitatLib.progress import Part
+
+        with self._examFiles(segmentation, examFolder) as files:
+
+            def work(itsProgress) -> list:
+                exam = read_dicom_exam(files, progress=Part(itsProgress, 0.0, 0.5), allow_no_times=True)
+                arrays = arrays_on_exam(case_arrays(found.imaging), found.exam, exam)
+                itsProgress.step(0.5, "DICOM objects")
+                written = write_dicom_objects(folder, exam, found.case, arrays, identity, maps)
+                itsProgress.step(1.0, "done")
+                return [path.name for path in written]
+
+            return run_in_background(work, progress)
 
     @staticmethod
     def _newFolder(folder: pathlib.Path) -> pathlib.Path:
@@ -296,9 +379,14 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
                     shutil.copyfile(path, target)
             yield pathlib.Path(folder)
 
-    def _case(self, segmentation, progress=None) -> CaseOfScene:
-        """The case of the exam that a habitat segmentation belongs to, with features and scores as in the scene."""
+    def _case(self, segmentation, progress=None, clinical=None) -> CaseOfScene:
+        """The case of the exam that a habitat segmentation belongs to, with features and scores as in the scene.
+
+        clinical: standard name -> value, in place of those of the scoring in the scene.
+        """
+        from IITHModule import featuresOfScene
         from IITHModuleLib.any_model import score_all
+        from IITHModuleLib.case_values import user_value
         from IITHModuleLib.derived_rows import with_derived_rows
         from IITHModuleLib.measured_values import case_values
         from RadiogenomicReportLib.case_file import build_case
@@ -310,10 +398,11 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         with clock.stage("imaging"):
             exam, imaging = SubregionHabitatLogic().repeat(segmentation, progress)
         results = mrml_bridge.ExamResults.of(segmentation)
-        features = self._features(results)
+        features = featuresOfScene(results)
         with clock.stage("scores"):
-            clinical, models = self._scoring(results)
-            values = case_values(exam, imaging, clinical)
+            noted, models = self._scoring(results)
+            given = {name: user_value(name, value) for name, value in (clinical or {}).items()}
+            values = case_values(exam, imaging, noted | given)
             scores = score_all(models, values, features or with_derived_rows(None, imaging))
         case = build_case(exam, imaging, features, values, scores, clock)
         return CaseOfScene(exam, imaging, case, clock, tuple(self._notes(features, models)))
@@ -438,26 +527,6 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise InputError(f"{path.name} could not be written ({error.strerror}); choose another folder.") from error
-
-    @staticmethod
-    def _features(results):
-        """The feature table of the scene as the library's FeatureTable, or None when there is none."""
-        from IITHModuleLib.features import FeatureRow, FeatureTable
-        from SubregionHabitatLib.errors import InputError
-        from SubregionHabitatLib.mrml_bridge import table_rows
-
-        table = results.find("table.features")
-        if table is None:
-            return None
-        noted = [table.GetAttribute(f"IITH.{n}") for n in ("preset", "preset_digest", "engine", "engine_version")]
-        try:
-            if None in noted:
-                raise ValueError("settings")
-            return FeatureTable(tuple(FeatureRow(**row) for row in table_rows(table)), *noted)
-        except (TypeError, ValueError):
-            raise InputError(
-                f"The feature table '{table.GetName()}' was changed; run the IITH Features and Scores module again."
-            ) from None
 
     @staticmethod
     def _scoring(results):

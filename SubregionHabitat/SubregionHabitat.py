@@ -54,6 +54,31 @@ class SubregionHabitat(ScriptedLoadableModule):
             "Methods after Chitalia 2023 (kinetic maps), Zhou 2024 and Wu 2018 (habitats, spatial interaction) and "
             "the UCSF functional tumor volume."
         )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer the simulated exam in the Sample Data module; it is made on this machine, no network is used."""
+    try:
+        import SampleData
+    except ImportError:  # the Sample Data module is switched off
+        return
+    folder = pathlib.Path(__file__).parent / "Resources" / "Icons"
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="IITH",
+        sampleName="SimulatedBreastDCE",
+        customDownloader=loadSimulatedExam,
+        thumbnailFileName=str(folder / "SimulatedBreastDCE.png"),
+    )
+
+
+def loadSimulatedExam(_source=None) -> list:
+    """The default simulated exam as a DCE sequence with a segment around its lesion: [sequence, segmentation]."""
+    from SubregionHabitatLib.exam_views import ExamPhases, show_phase
+
+    _simulated, sequence, voi = simulatedNodes(small=False)
+    show_phase(ExamPhases.of([sequence]), 1)
+    return [sequence, voi]
 
 
 @parameterNodeWrapper
@@ -403,19 +428,15 @@ class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObser
 
     def _showResults(self, parameters) -> None:
         """Tables of an earlier run on the selected exam, and the views when another map or 3D is chosen."""
-        nodes, results = self.logic.examNodes(parameters), None
-        if nodes:
-            # Imported only now: without an exam the panel opens at once.
-            from SubregionHabitatLib.exam_views import show_map, show_segmentation
-            from SubregionHabitatLib.mrml_bridge import ExamResults
-
-            results = ExamResults(nodes)
+        results = self.logic.results(parameters)
         segmentation = results.find("segmentation") if results else None
         self.ui.segmentsTable.setSegmentationNode(segmentation)
         self.ui.volumesTable.setMRMLTableNode(results.find("table.volumes") if results else None)
         self.ui.resultsSection.enabled = segmentation is not None
         wanted = (segmentation, parameters.shownMap, parameters.show3D)
         if segmentation is not None and not self.running and wanted != self._shownResults:
+            from SubregionHabitatLib.exam_views import show_map, show_segmentation
+
             show_map(results, parameters.shownMap)
             show_segmentation(segmentation, parameters.show3D)
         self._shownResults = wanted
@@ -552,10 +573,17 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
 
     def curveChart(self, parameters: SubregionHabitatParameterNode):
         """The plot chart of an earlier run on the selected exam, or None."""
+        results = self.results(parameters)
+        return results.find("curves.chart") if results else None
+
+    def results(self, parameters: SubregionHabitatParameterNode):
+        """The ExamResults of the selected exam, None where no exam is selected."""
+        nodes = self.examNodes(parameters)
+        if not nodes:
+            return None
         from SubregionHabitatLib.mrml_bridge import ExamResults
 
-        nodes = self.examNodes(parameters)
-        return ExamResults(nodes).find("curves.chart") if nodes else None
+        return ExamResults(nodes)
 
     @staticmethod
     def imagingParameters(parameters: SubregionHabitatParameterNode):
@@ -802,19 +830,21 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         )
 
 
-def simulatedNodes():
-    """A small simulated exam in the scene, for tests: (SimulatedExam, sequence node, segmentation with "voi")."""
-    from SubregionHabitatLib.mrml_bridge import TISSUE_TERMINOLOGY, Segment, set_segments, set_sequence, set_volume
+def simulatedNodes(small: bool = True):
+    """A simulated exam in the scene: (SimulatedExam, sequence node, segmentation with the segment "voi").
+
+    small: coarse, for tests; else the exam of ``iith simulate``.
+    """
+    from SubregionHabitatLib.mrml_bridge import TISSUE_TERMINOLOGY, Segment, set_segments, set_sequence
     from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
 
-    simulated = simulate_exam(SimulationParameters(shape=(32, 80, 80), spacing_mm=(2.0, 2.0, 4.0)))
-    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "DCE")
+    coarse = {"shape": (32, 80, 80), "spacing_mm": (2.0, 2.0, 4.0)} if small else {}
+    simulated = simulate_exam(SimulationParameters(**coarse))
+    sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "Simulated DCE")
     set_sequence(sequence, simulated.exam)
-    reference = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "phase 0")
-    set_volume(reference, simulated.exam.signal[0], simulated.exam.geometry)
-    voi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "VOI")
-    segment = Segment("voi", "VOI", (1.0, 1.0, 1.0), TISSUE_TERMINOLOGY, simulated.voi)
-    set_segments(voi, [segment], simulated.exam.geometry, reference)
+    voi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Simulated VOI")
+    segment = Segment("voi", "VOI", (1.0, 1.0, 1.0), TISSUE_TERMINOLOGY, simulated.voi, filled=False)
+    set_segments(voi, [segment], simulated.exam.geometry, sequence.GetNthDataNode(0))
     return simulated, sequence, voi
 
 

@@ -32,6 +32,7 @@ from SubregionHabitatLib.preparation import PreparationParameters
 from SubregionHabitatLib.registration import RegistrationParameters
 from SubregionHabitatLib.simulation import SimulationParameters, simulate_exam
 from SubregionHabitatLib.times_file import with_injection
+from support.scene_content import content_of
 
 TO_RAS = np.array([-1.0, -1.0, 1.0])
 
@@ -603,30 +604,6 @@ class StopAt:
         if fraction >= self.fraction:
             self.stopped_at = now
             raise Cancelled("stop")
-
-
-def content_of(scene) -> dict:
-    """Node ID -> what a user could see change."""
-    found = {}
-    for index in range(scene.GetNumberOfNodes()):
-        node = scene.GetNthNode(index)
-        seen = [node.GetName(), tuple(sorted((n, node.GetAttribute(n)) for n in node.GetAttributeNames()))]
-        if node.IsA("vtkMRMLScalarVolumeNode") and node.GetImageData() is not None:
-            seen.append(slicer.util.arrayFromVolume(node).tobytes())
-        elif node.IsA("vtkMRMLTableNode"):
-            seen.append(str(bridge.table_rows(node)))
-        elif node.IsA("vtkMRMLTextNode"):
-            seen.append(node.GetText())
-        elif node.IsA("vtkMRMLSequenceNode"):
-            seen.append([node.GetNthIndexValue(i) for i in range(node.GetNumberOfDataNodes())])
-        elif node.IsA("vtkMRMLSegmentationNode"):
-            for segment_id, name in bridge.segment_names(node).items():
-                image = slicer.vtkOrientedImageData()
-                node.GetBinaryLabelmapRepresentation(segment_id, image)
-                scalars = image.GetPointData().GetScalars()
-                seen.append((name, None if scalars is None else bridge.numpy_support.vtk_to_numpy(scalars).tobytes()))
-        found[node.GetID()] = seen
-    return found
 
 
 def assert_stops(work, fraction, scene):

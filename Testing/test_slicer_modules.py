@@ -125,7 +125,8 @@ def test_every_parameter_has_a_widget_or_is_connected_by_hand(scene, name):
             "phaseVolumes",
             "previewPhase",
             *(f"{role}{part}" for role in roles for part in SEGMENT_PARAMETERS),
-        }
+        },
+        "IITHModule": {"regions", "images"},
     }
     widget = host.open_module(name)
     from PySide6.QtWidgets import QWidget
@@ -646,9 +647,8 @@ def test_features_come_as_a_table(scene, habitats):
         assert row["reason"] == reference.reason
         assert row["value"] == (None if reference.value is None else pytest.approx(reference.value))
     assert nodes.featureTable.GetAttribute("IITH.preset") == "captk"
-    report = host.load_module("RadiogenomicReport").RadiogenomicReportLogic()
     results = bridge.ExamResults.of(nodes.featureTable)
-    assert report._features(results).to_csv() == expected.to_csv()
+    assert host.load_module("IITHModule").featuresOfScene(results).to_csv() == expected.to_csv()
     logic.processNodes(habitats.segmentation, preset=None, modelNames=[])
     assert results.find("table.features") is None
 

@@ -98,3 +98,66 @@ def test_icons_are_drawings_of_modest_size(module):
     icon = REPOSITORY / module / "Resources" / "Icons" / f"{module}.svg"
     assert ElementTree.parse(icon).getroot().tag.endswith("svg")
     assert icon.stat().st_size < 20_000
+
+
+RUN_INSTALLED = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {testing!r})
+from SlicerHost import host, widgets
+host.start(installed=Path({folder!r}))
+import slicer
+for name in host.MODULES:
+    module = host.load_module(name)
+    assert Path(module.__file__).parent == Path({folder!r}), module.__file__
+slicer.app.finish_startup()
+for name in host.MODULES:
+    test = getattr(sys.modules[name], name + "Test")()
+    test.messageDelay = 0
+    test.runTest()
+    slicer.mrmlScene.Clear(0)
+    host.open_module(name)
+    host.leave_module(name)
+assert widgets.slot_errors == [], widgets.slot_errors
+libraries = [m for n, m in sys.modules.items() if n.split(".")[0].endswith("Lib") and getattr(m, "__file__", None)]
+outside = [m.__file__ for m in libraries if not m.__file__.startswith({folder!r})]
+assert not outside, outside
+print("installed tree works")
+"""
+
+
+def test_a_tree_of_what_cmake_installs_works_in_the_host(tmp_path):
+    """Nothing is forgotten in the lists: self-tests and panels run from the installed files alone."""
+    import shutil
+    import subprocess
+    import sys
+
+    pytest.importorskip("slicer", reason="slicer-core is not installed")
+    pytest.importorskip("PySide6.QtWidgets", reason="PySide6 is not installed", exc_type=ImportError)
+    folder = tmp_path / "qt-scripted-modules"
+    for module in lists.MODULES:
+        text = (REPOSITORY / module / "CMakeLists.txt").read_text(encoding="utf-8")
+        for variable in ("MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"):
+            for name in re.search(rf"set\({variable}\n(.*?)\)", text, re.S)[1].split():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(REPOSITORY / module / name, folder / name)
+    keep_out = shutil.ignore_patterns("CMakeLists.txt", "__pycache__")
+    shutil.copytree(REPOSITORY / "Resources", folder / "Resources" / "IITH", ignore=keep_out)
+    code = RUN_INSTALLED.format(testing=str(REPOSITORY / "Testing"), folder=str(folder))
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code] if sys.version_info >= (3, 11) else [sys.executable, "-c", code],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert "installed tree works" in done.stdout, done.stderr[-3000:]
+
+
+def test_the_catalogue_entry_is_one_that_slicers_index_takes():
+    import json
+
+    entry = json.loads((REPOSITORY / "IITH.json").read_text(encoding="utf-8"))
+    known = {"$schema", "category", "scm_url", "scm_revision", "scm_type", "build_dependencies", "build_subdirectory",
+             "enabled", "tier", "dicom_support_rule"}  # fmt: skip
+    assert {"$schema", "category", "scm_url"} <= set(entry) <= known
+    assert entry["$schema"].endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    assert (entry["category"], entry["tier"]) == ("Quantification", 3)
+    assert (REPOSITORY / "LICENSE").is_file()

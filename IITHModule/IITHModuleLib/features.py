@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from SubregionHabitatLib.errors import InputError
 from SubregionHabitatLib.exam import DceExam
 from SubregionHabitatLib.geometry import Geometry
 from SubregionHabitatLib.kinetics import KineticMaps
@@ -85,20 +86,23 @@ def extract_features(
     reference: np.ndarray | None = None,
     progress: Progress | None = None,
     n_jobs: int = 1,
+    images: Collection[str] | None = None,
 ) -> FeatureTable:
     """Features of each region (name -> mask (Z, Y, X) bool) on each phase ("phase0", ...) and each of the five maps.
 
     On the image types of the preset, each filtered once for all regions. reference: mask (Z, Y, X) whose mean and SD
     normalise the phases (the whole image when None). n_jobs: processes that share the work; more than 1 must not be
     asked for inside Slicer, and the engine must then be one of ENGINES.
+    images: names of the phases and maps that are wanted, None for all.
     A region with fewer than ``preset.min_voxels`` voxels on the working grid, or without spread, yields missing values
-    with the reason. Raises InputError where the engine or a filter lacks its package; Cancelled from ``progress``.
+    with the reason. Raises InputError for an unknown image, and where the engine or a filter lacks its package;
+    Cancelled from ``progress``.
     """
     engine = make_engine(engine) if isinstance(engine, str) else engine
     progress = progress or Silent()
     progress.step(0.0, "shape features")
     rows = shape_rows(exam.geometry, regions, preset.phases, preset.min_voxels, engine)
-    sources = _sources(exam, maps, preset)
+    sources = _chosen(_sources(exam, maps, preset), images)
     rows += image_rows(sources, exam.geometry, regions, preset.min_voxels, engine, reference, progress, n_jobs)
     return FeatureTable(tuple(rows), preset.name, preset.digest, engine.name, engine.version())
 
@@ -150,6 +154,14 @@ def _sources(exam: DceExam, maps: KineticMaps, preset: Preset) -> list[SourceIma
     units = maps.units()
     phases = [SourceImage(f"phase{t}", exam.signal[t], phase_unit, preset.phases) for t in range(exam.n_phases)]
     return phases + [SourceImage(name, array, units[name], preset.maps) for name, array in maps.items()]
+
+
+def _chosen(sources: list[SourceImage], images: Collection[str] | None) -> list[SourceImage]:
+    known = [source.name for source in sources]
+    unknown = [name for name in images or () if name not in known]
+    if unknown:
+        raise InputError(f"The exam has no image '{str(unknown[0])[:40]}'; its images are {', '.join(known)}.")
+    return sources if images is None else [source for source in sources if source.name in images]
 
 
 def _grids(geometry: Geometry, regions, sources: Sequence[SourceImage]) -> dict[float | None, WorkingGrid]:

@@ -229,7 +229,14 @@ def find_lesion(
     _check_regions(exam, regions)
     progress.step(0.0, "preparing the exam")
     prepared = prepare_exam(
-        exam, parameters.preparation, regions.lesion, regions.voi, Part(progress, 0.0, 0.5), parameters.early
+        exam,
+        parameters.preparation,
+        regions.lesion,
+        regions.voi,
+        Part(progress, 0.0, 0.5),
+        parameters.early,
+        regions.breast,
+        regions.seed_lps,
     )
     progress.step(0.5, "kinetic maps")
     choice = _choose_phases(prepared.exam, parameters)

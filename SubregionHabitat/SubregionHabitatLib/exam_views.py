@@ -94,7 +94,10 @@ def show_curve(phases: ExamPhases, ras) -> str:
     enhancement = 100 * (signal - signal[0]) / signal[0]
     results = ExamResults(phases.nodes)
     table = results.node("view.curve", "vtkMRMLTableNode", "IITH curve at a point")
-    columns = [Column("time", phases.times_s, "s" if phases.known else ""), Column("enhancement", enhancement, "%")]
+    columns = [
+        Column("time", phases.times_s, "s" if phases.known else ""),
+        Column("enhancement", enhancement.tolist(), "%"),
+    ]
     set_table(table, columns)
     series = results.node("view.curve.series", "vtkMRMLPlotSeriesNode", "enhancement")
     chart = results.find("view.curve.chart")

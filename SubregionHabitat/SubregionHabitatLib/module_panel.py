@@ -1,7 +1,7 @@
 """What the panels of the three Slicer modules have in common: their life with the scene, and long work in them.
 
-Imported by the module files alone; it needs nothing but Slicer itself, so that loading a module stays quick. A panel has
-the widgets ``applyButton``, ``progressBar``, ``cancelButton`` and ``statusLabel`` in its .ui file.
+Imported by the module files alone; it needs nothing but Slicer itself, so that loading a module stays quick. A panel
+has the widgets ``applyButton``, ``progressBar``, ``cancelButton`` and ``statusLabel`` in its .ui file.
 """
 
 from __future__ import annotations

@@ -821,6 +821,8 @@ class ExamResults:
         if not self.exam_nodes:
             raise InputError("No DCE exam is selected; select a sequence, or the volumes of its phases.")
         self.scene = self.exam_nodes[0].GetScene()
+        if self.scene is None or any(node.GetScene() is None for node in self.exam_nodes):
+            raise InputError("The exam is no longer in the scene; load it again.")
 
     @classmethod
     def of(cls, result) -> ExamResults:

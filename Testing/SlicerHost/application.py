@@ -28,6 +28,16 @@ class Settings:
         return key in self._store
 
 
+class SampleDataLogic:
+    """What scripted modules register in Slicer's Sample Data module: sample name -> arguments."""
+
+    registered: dict = {}
+
+    @classmethod
+    def registerCustomSampleDataSource(cls, category="Custom", sampleName=None, customDownloader=None, **more) -> None:
+        cls.registered[sampleName] = {"category": category, "customDownloader": customDownloader, **more}
+
+
 class ModuleManager:
     def __init__(self) -> None:
         self.modules: dict = {}

@@ -25,11 +25,12 @@ LOGICS = {
 _started: dict = {}
 
 
-def start(slicer_source: str | None = None):
+def start(slicer_source: str | None = None, installed: Path | None = None):
     """The scene of a running session; started on the first call, the same session after that.
 
     slicer_source: a checkout of Slicer's sources; its ScriptedLoadableModule, parameterNodeWrapper, i18n and
     packaging are then used in place of the stand-ins. One process runs one or the other, else RuntimeError.
+    installed: the one folder that holds all modules of an installed extension, in place of the repository's three.
     """
     if _started:
         if _started["source"] != slicer_source:
@@ -44,12 +45,16 @@ def start(slicer_source: str | None = None):
         _install_framework(slicer)
     else:
         slicer.__path__.append(str(Path(slicer_source) / "Base" / "Python" / "slicer"))
+    _started.update(source=slicer_source, scene=slicer.mrmlScene, installed=installed)
     for name in MODULES:
-        folder = str(REPOSITORY / name)
+        folder = str(_module_file(name).parent)
         if folder not in sys.path:
             sys.path.append(folder)
-    _started.update(source=slicer_source, scene=slicer.mrmlScene)
     return slicer.mrmlScene
+
+
+def _module_file(name: str) -> Path:
+    return (_started["installed"] or REPOSITORY / name) / f"{name}.py"
 
 
 def _install_qt(slicer) -> None:
@@ -65,6 +70,9 @@ def _install_qt(slicer) -> None:
             elif name.startswith(("qMRML", "qSlicer")):
                 setattr(slicer, name, value)
     qt.QSettings = application.Settings
+    sample_data = types.ModuleType("SampleData")
+    sample_data.SampleDataLogic = application.SampleDataLogic
+    sys.modules["SampleData"] = sample_data
     slicer.qSlicerScriptedLoadableModule = application.ScriptedModule
     slicer.qSlicerScriptedLoadableModuleWidget = application.ModuleWidget
     sys.modules["qt"], sys.modules["ctk"] = qt, ctk
@@ -89,6 +97,28 @@ def _start_scene(slicer) -> None:
         setattr(slicer.modules, name, module)
         slicer.app.moduleManager().modules[module_name] = module
     slicer.app._layout_manager = views.LayoutManager(application_logic)
+    _add_color_table(scene)
+    scene.AddObserver(scene.EndCloseEvent, lambda *_: _add_color_table(scene))
+
+
+def _add_color_table(scene) -> None:
+    """Viridis, which Slicer's color logic reads from a file that slicer-core does not ship."""
+    import slicer
+
+    if scene.GetNodeByID("vtkMRMLColorTableNodeFileViridis.txt") is not None:
+        scene.RemoveNode(scene.GetNodeByID("vtkMRMLColorTableNodeFileViridis.txt"))
+    from matplotlib import colormaps
+
+    node = slicer.vtkMRMLColorTableNode()
+    node.SetTypeToUser()
+    node.SetSingletonTag("FileViridis.txt")
+    node.SetName("Viridis")
+    node.SetHideFromEditors(True)
+    node.SetSaveWithScene(False)
+    node.SetNumberOfColors(256)
+    for index, color in enumerate(colormaps["viridis"](range(256))):
+        node.SetColor(index, f"{index}", *(float(part) for part in color))
+    scene.AddNode(node)
 
 
 def _quietly(call, *arguments):
@@ -124,7 +154,7 @@ def load_module(name: str):
 
     if name in slicer.app.moduleManager().modules:
         return sys.modules[name]
-    path = REPOSITORY / name / f"{name}.py"
+    path = _module_file(name)
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -165,7 +195,8 @@ def leave_module(name: str) -> None:
     """What selecting another module does."""
     import slicer
 
-    panel = getattr(slicer.modules, name.lower()).widgetRepresentation()
+    parent = getattr(slicer.modules, name.lower(), None)
+    panel = None if parent is None else parent.widgetRepresentation()
     if panel is not None and panel.isEntered:
         panel.self().exit()
         panel.isEntered = False

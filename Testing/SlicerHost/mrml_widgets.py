@@ -63,6 +63,23 @@ class qSlicerWidget(qMRMLWidget):
     pass
 
 
+class qSlicerWebWidget(PythonQt, QtWidgets.QTextBrowser):
+    """Takes an address and shows the text of the page; Slicer's is a whole browser."""
+
+    loadFinished = Signal(bool)
+    shown: list = []  # noqa: RUF012 - the addresses, for tests
+
+    def _set_url(self, address: str) -> None:
+        self._address = address
+        self.shown.append(address)
+        path = QtCore.QUrl(address).toLocalFile()
+        with open(path, encoding="utf-8") as file:
+            self.setHtml(file.read())
+        self.loadFinished.emit(True)
+
+    url = Property(str, lambda self: self.__dict__.get("_address", ""), _set_url)
+
+
 class qMRMLSliderWidget(ctkSliderWidget):
     def setMRMLScene(self, _scene) -> None:
         pass

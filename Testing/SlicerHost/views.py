@@ -211,6 +211,7 @@ class LayoutManager:
     def ensure_nodes(self) -> None:
         """The view nodes that the application always has."""
         self._layout = _singleton("vtkMRMLLayoutNode", "vtkMRMLLayoutNode")
+        _singleton("vtkMRMLCrosshairNode", "default").SetName("Crosshair")
         for widget in self._slices.values():
             widget.mrmlSliceNode()
             widget.mrmlSliceCompositeNode()

@@ -18,9 +18,10 @@ application()
 
 QT_WIDGETS = (
     "QAbstractButton", "QButtonGroup", "QCheckBox", "QDialog", "QDoubleSpinBox", "QFormLayout", "QFrame", "QGridLayout",
-    "QGroupBox", "QHBoxLayout", "QLabel", "QLineEdit", "QListWidget", "QMenu", "QPlainTextEdit", "QProgressBar",
-    "QProgressDialog", "QPushButton", "QRadioButton", "QScrollArea", "QSlider", "QSpinBox", "QSplitter",
-    "QStackedWidget", "QTabWidget", "QTableView", "QTableWidget", "QTextBrowser", "QTextEdit", "QToolButton", "QVBoxLayout", "QWidget",
+    "QGroupBox", "QHBoxLayout", "QLabel", "QLineEdit", "QListWidget", "QMenu", "QMessageBox", "QPlainTextEdit",
+    "QProgressBar", "QProgressDialog", "QPushButton", "QRadioButton", "QScrollArea", "QSlider", "QSpinBox", "QSplitter",
+    "QStackedWidget", "QTabWidget", "QTableView", "QTableWidget", "QTextBrowser", "QTextEdit",
+    "QToolButton", "QVBoxLayout", "QWidget",
 )  # fmt: skip
 globals().update({name: adopt(getattr(QtWidgets, name)) for name in QT_WIDGETS})
 
