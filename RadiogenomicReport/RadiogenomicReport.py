@@ -212,11 +212,13 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
     @staticmethod
     def clinicalOfFile(path: pathlib.Path) -> dict[str, float]:
         """Standard name -> value of a table with one patient. Raises InputError for a file that is none."""
-        from types import SimpleNamespace
+        import argparse
 
-        from RadiogenomicReportLib.command_line.clinical import clinical_values
+        from RadiogenomicReportLib.command_line.clinical import add_clinical_arguments, clinical_values
 
-        return clinical_values(SimpleNamespace(clinical=pathlib.Path(path), hr=None, her2=None, age=None))
+        parser = argparse.ArgumentParser()
+        add_clinical_arguments(parser)
+        return clinical_values(parser.parse_args(["--clinical", str(path)]))
 
     def process(self, parameters: RadiogenomicReportParameterNode, progress=None) -> Report:
         """Write every form that the parameter node asks for: all of them, or none. InputError as processNodes."""
