@@ -268,7 +268,9 @@ class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObser
         blocked = table.blockSignals(True)
         table.setRowCount(0 if phases is None else len(phases.volumes))
         for row in range(table.rowCount):
-            name = qt.QTableWidgetItem(f"{row}: {phases.volumes[row].GetName() or ''}")
+            # the frames of a sequence get other names when a scene is saved
+            named = "" if parameters.dceSequence is not None else f": {phases.volumes[row].GetName()}"
+            name = qt.QTableWidgetItem(_("Phase {number}").format(number=row) + named)
             name.setFlags(qt.Qt.ItemIsEnabled)
             table.setItem(row, 0, name)
             table.setItem(row, 1, qt.QTableWidgetItem(f"{phases.times_s[row]:g}" if phases.known else ""))

@@ -45,7 +45,7 @@ def panel_state(widget) -> dict:
         for method in _NODES:
             if hasattr(child, method):
                 node = getattr(child, method)()
-                segment = child.currentSegmentID() if hasattr(child, "currentSegmentID") else ""
+                segment = (child.currentSegmentID() or "") if hasattr(child, "currentSegmentID") else ""
                 found[name] = (None if node is None else node.GetName(), segment)
                 break
         else:
