@@ -457,8 +457,11 @@ def test_cohort_statistics_run_from_the_report_panel(scene, tmp_path):
     ui.outcomeTimeEdit.text, ui.outcomeEventEdit.text = "months", "event"
     ui.statisticsButton.click()
     wait_for(lambda: not widget.statistics.running, widget)
-    assert "time" in ui.statisticsLabel.text.lower()  # the unit of the follow-up time is not known: told, nothing made
-    assert not (tmp_path / "statistics").exists()
+    report = tmp_path / "statistics" / "report.html"
+    assert "research use only" in report.read_text(encoding="utf-8").lower()
+    assert ui.showStatisticsButton.enabled
+    ui.showStatisticsButton.click()
+    assert slicer.qSlicerWebWidget.shown[-1] == report.as_uri()
     picture("RadiogenomicReport", "statistics")
 
 
