@@ -653,6 +653,18 @@ def test_features_come_as_a_table(scene, habitats):
     assert results.find("table.features") is None
 
 
+def test_a_simulated_reference_is_called_simulated_in_panel_and_table(scene, habitats):
+    logic = host.load_module("IITHModule").IITHModuleLogic()
+    nodes = logic.processNodes(habitats.segmentation, preset="mr_default", modelNames=["iith-simulated-v1"])
+    (row,) = bridge.table_rows(nodes.scoreTable)
+    assert row["value"] is not None
+    # The panel shows the notes under its button.
+    for text in ("\n".join(nodes.notes), row["warnings"]):
+        assert "The reference is SIMULATED" in text
+        assert "mean nothing clinically" in text
+        assert "iith train su-iith" in text
+
+
 def test_unknown_models_presets_and_regions_are_refused(scene, habitats):
     logic = host.load_module("IITHModule").IITHModuleLogic()
     with pytest.raises(InputError, match="no-such-model"):
