@@ -138,12 +138,16 @@ def test_scores_say_what_they_were_made_from(case):
     assert pcr["inputs_used"]["ftv_mm3"]["value"] == pytest.approx(1000 * case["lesion"]["ftv_cc"])
     assert pcr["inputs_used"]["hr"]["value"] == 1
     assert 0 < pcr["value"] < 1
-    assert rfs["form"] == "volume only"
+    assert rfs["form"] == "volume, receptors and age"
     assert "1 by construction" in rfs["form_reason"]
-    for score in scores.values():
+    for name, score in scores.items():
         assert score["licence"]
-        assert score["performance"]["internal"]["n"] > 100
-        assert score["percentile_in_training"] is not None
+        assert (score["percentile_in_training"] is None) == bool(score["refusal"])
+        if name == "iith-simulated-v1":
+            assert score["performance"]["internal"] is None
+        else:
+            assert score["performance"]["internal"]["n"] > 100
+    assert [name for name, score in scores.items() if score["refusal"]] == ["rfs-delta-ld-ispy1-v1"]
 
 
 def test_no_identity_unless_asked(folder, tmp_path):
