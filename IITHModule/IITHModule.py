@@ -445,7 +445,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         from SubregionHabitatLib import mrml_bridge
 
         def held():
-            table = featureTableOf(mrml_bridge.ExamResults.of(segmentation))
+            table = featuresOfScene(mrml_bridge.ExamResults.of(segmentation))
             fits = table is not None and table.preset_digest == model.preset_digest
             return table if fits or (table is not None and not model.preset_digest) else None
 
@@ -506,23 +506,21 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
 
     @staticmethod
     def _features(imaging, presetName, engine, chosen, progress):
-        from IITHModuleLib.features import extract_features
+        """Computed in a child of Slicer's Python, so that the window stays free and Cancel is heard at once."""
+        from IITHModuleLib.feature_child import extract_in_child
         from IITHModuleLib.presets import load_preset
-        from SubregionHabitatLib.background_run import run_in_background
         from SubregionHabitatLib.errors import InputError
 
         names, images = chosen
-        preset, regions = load_preset(presetName), imaging.regions()
+        load_preset(presetName)  # a name that is wrong is found before anything is started
+        regions = imaging.regions()
         unknown = [name for name in names or () if name not in regions]
         if unknown:
             raise InputError(f"There is no region '{unknown[0]}'; the regions are {', '.join(regions)}.")
         regions = {name: mask for name, mask in regions.items() if names is None or name in names}
-        exam, maps, reference = imaging.exam, imaging.maps, imaging.reference
-
-        def work(itsProgress):
-            return extract_features(exam, maps, regions, preset, engine, reference, itsProgress, images=images)
-
-        return run_in_background(work, progress)
+        return extract_in_child(
+            imaging.exam, imaging.maps, regions, presetName, engine.name, imaging.reference, progress, images
+        )
 
     @staticmethod
     def _show(results, features, scores, clinical, models) -> CaseNodes:
@@ -633,19 +631,6 @@ def scoreColumns(scores) -> list:
         Column("licence", [s.licence for s in scores]),
         Column("note", [s.note for s in scores]),
     ]
-
-
-def featureTableOf(results):
-    """The features of an exam in the scene as IITHModuleLib's FeatureTable, None where there are none."""
-    from IITHModuleLib.features import FeatureRow, FeatureTable
-    from SubregionHabitatLib.mrml_bridge import table_rows
-
-    node = results.find("table.features")
-    if node is None:
-        return None
-    rows = tuple(FeatureRow(*(row[n] for n in FEATURE_COLUMNS)) for row in table_rows(node))
-    made_by = (node.GetAttribute(f"IITH.{n}") or "" for n in ("preset", "preset_digest", "engine", "engine_version"))
-    return FeatureTable(rows, *made_by)
 
 
 def visitSize(results):

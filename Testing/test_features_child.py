@@ -61,7 +61,7 @@ def test_the_child_gives_the_table_of_the_same_call_here(imaging):
     assert found == extract_features(*arguments, load_preset("captk"), "native", imaging.body)
     fractions = [fraction for fraction, _ in progress.steps]
     assert fractions == sorted(fractions)
-    assert progress.steps[0] == (0.0, "starting")
+    assert progress.steps[0] == (0.0, "handing the exam over")
     assert progress.steps[-1][0] == 1.0
 
 

@@ -95,7 +95,7 @@ def test_documented_snippets_run_in_order(names, tmp_path, monkeypatch, capsys):
     tables = []
     for segmentation in (first, second):
         module.IITHModuleLogic().processNodes(segmentation, preset="captk", modelNames=[])
-        tables.append(module.featureTableOf(bridge.ExamResults.of(segmentation)))
+        tables.append(module.featuresOfScene(bridge.ExamResults.of(segmentation)))
     names["phenotypeModel"] = phenotype_model(tables, tmp_path / "model")
     exec(two, names)
     assert shown == [names["visits"].chart]
@@ -156,7 +156,7 @@ def test_visits_that_do_not_fit_are_refused(names, tmp_path):
     first, second = (names[n].segmentation for n in ("firstHabitats", "secondHabitats"))
     for segmentation in (first, second):
         logic.processNodes(segmentation, preset="captk", modelNames=[])
-    tables = [module.featureTableOf(bridge.ExamResults.of(node)) for node in (first, second)]
+    tables = [module.featuresOfScene(bridge.ExamResults.of(node)) for node in (first, second)]
     model = phenotype_model(tables, tmp_path / "model")
     with pytest.raises(InputError, match="Two visits are needed"):
         logic.processVisits(first, first, model)

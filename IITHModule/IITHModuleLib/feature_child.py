@@ -47,9 +47,11 @@ def extract_in_child(
     Raises InputError as that does, and whatever ``progress.step`` raises, after the child was ended.
     """
     with tempfile.TemporaryDirectory(prefix="iith-features-") as name:
-        folder = Path(name)
+        folder, progress = Path(name), progress or Silent()
+        progress.step(0.0, "handing the exam over")
         _write_request(folder, exam, maps, regions, preset, engine, reference, images)
-        run_python(MODULE, [str(folder)], progress or Silent(), _read_step)
+        progress.step(0.0, "starting")
+        run_python(MODULE, [str(folder)], progress, _read_step)
         return _read_table(folder)
 
 
