@@ -57,8 +57,8 @@ def no_step(line):
 def test_the_child_gives_the_table_of_the_same_call_here(imaging):
     regions, progress = imaging.regions(), Recorded()
     arguments = (imaging.exam, imaging.maps, regions)
-    found = extract_in_child(*arguments, "captk", "native", imaging.body, progress)
-    assert found == extract_features(*arguments, load_preset("captk"), "native", imaging.body)
+    found = extract_in_child(*arguments, "captk", "native", imaging.reference, progress)
+    assert found == extract_features(*arguments, load_preset("captk"), "native", imaging.reference)
     fractions = [fraction for fraction, _ in progress.steps]
     assert fractions == sorted(fractions)
     assert progress.steps[0] == (0.0, "handing the exam over")
@@ -67,7 +67,7 @@ def test_the_child_gives_the_table_of_the_same_call_here(imaging):
 
 def test_what_the_child_refuses_is_said_here(imaging):
     with pytest.raises(InputError, match=r"^The feature engine nothing is unknown; choose one of native"):
-        extract_in_child(imaging.exam, imaging.maps, imaging.regions(), "captk", "nothing", imaging.body)
+        extract_in_child(imaging.exam, imaging.maps, imaging.regions(), "captk", "nothing", imaging.reference)
     with pytest.raises(InputError, match="preset nothing is unknown"):
         extract_in_child(imaging.exam, imaging.maps, imaging.regions(), "nothing", "native", None)
 
