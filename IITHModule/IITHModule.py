@@ -17,7 +17,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from SubregionHabitatLib.module_panel import ModulePanel
+from SubregionHabitatPanel.module_panel import ModulePanel
 
 RADIOMICS_EXTENSION = "SlicerRadiomics"
 FEATURE_COLUMNS = ("region", "image", "feature", "value", "unit", "reason")
@@ -79,7 +79,7 @@ class IITHModuleWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservation
             getattr(self.ui, name).addAttribute("vtkMRMLSegmentationNode", "IITH.kind", "segmentation")
 
     def connectPanel(self) -> None:
-        from IITHModuleLib.batch_panel import BatchPanel
+        from IITHModulePanel.batch_panel import BatchPanel
 
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.compareButton.connect("clicked(bool)", self.onCompareButton)

@@ -20,7 +20,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from SubregionHabitatLib.module_panel import ModulePanel
+from SubregionHabitatPanel.module_panel import ModulePanel
 
 # What the report needs beyond Slicer's own packages: import name -> pip requirement.
 REQUIREMENTS = {"jinja2": "jinja2>=3.1", "matplotlib": "matplotlib>=3.9"}
@@ -94,7 +94,7 @@ class RadiogenomicReportWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObs
         self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", "IITH.kind", "segmentation")
 
     def connectPanel(self) -> None:
-        from RadiogenomicReportLib.statistics_panel import StatisticsPanel
+        from RadiogenomicReportPanel.statistics_panel import StatisticsPanel
 
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.showButton.connect("clicked(bool)", self.onShowButton)

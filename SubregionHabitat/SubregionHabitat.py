@@ -23,7 +23,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-from SubregionHabitatLib.module_panel import ModulePanel, connectSegmentSelectors, showSegmentSelections
+from SubregionHabitatPanel.module_panel import ModulePanel, connectSegmentSelectors, showSegmentSelections
 
 # Regions that are segments: each has the parameters <role>Segmentation and <role>SegmentId and the widget
 # <role>Selector. The words name it in messages.
@@ -74,7 +74,7 @@ def registerSampleData() -> None:
 
 def loadSimulatedExam(_source=None) -> list:
     """The default simulated exam as a DCE sequence with a segment around its lesion: [sequence, segmentation]."""
-    from SubregionHabitatLib.exam_views import ExamPhases, show_phase
+    from SubregionHabitatPanel.exam_views import ExamPhases, show_phase
 
     _simulated, sequence, voi = simulatedNodes(small=False)
     show_phase(ExamPhases.of([sequence]), 1)
@@ -306,7 +306,7 @@ class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObser
             self.showPhase(number)
 
     def showPhase(self, number: int) -> None:
-        from SubregionHabitatLib.exam_views import show_phase
+        from SubregionHabitatPanel.exam_views import show_phase
 
         phases = self.logic.phases(self._parameterNode)
         if phases is not None:
@@ -336,7 +336,7 @@ class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObser
                 self._showCurveAt(ras)
 
     def _showCurveAt(self, ras) -> None:
-        from SubregionHabitatLib.exam_views import show_curve
+        from SubregionHabitatPanel.exam_views import show_curve
 
         phases = None if self._parameterNode is None else self.logic.phases(self._parameterNode)
         if phases is not None:
@@ -396,8 +396,8 @@ class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObser
         )
 
     def _editLesion(self, parameters) -> None:
-        from SubregionHabitatLib.exam_views import show_phase, show_segmentation
         from SubregionHabitatLib.mrml_bridge import ExamResults
+        from SubregionHabitatPanel.exam_views import show_phase, show_segmentation
 
         phases = self.logic.phases(parameters)
         show_phase(phases, self._earlyLate()[0])
@@ -437,7 +437,7 @@ class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObser
         self.ui.resultsSection.enabled = segmentation is not None
         wanted = (segmentation, parameters.shownMap, parameters.show3D)
         if segmentation is not None and not self.running and wanted != self._shownResults:
-            from SubregionHabitatLib.exam_views import show_map, show_segmentation
+            from SubregionHabitatPanel.exam_views import show_map, show_segmentation
 
             show_map(results, parameters.shownMap)
             show_segmentation(segmentation, parameters.show3D)
@@ -506,8 +506,8 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
         if not nodes:
             return None
         from SubregionHabitatLib.errors import InputError
-        from SubregionHabitatLib.exam_views import ExamPhases
         from SubregionHabitatLib.mrml_bridge import parse_times
+        from SubregionHabitatPanel.exam_views import ExamPhases
 
         try:
             return ExamPhases.of(nodes, parse_times(parameters.timesText))

@@ -18,6 +18,21 @@ def test_every_file_is_listed_and_every_listed_file_exists(module):
     assert not found, "run `python Testing/update_cmake_lists.py`:\n" + "\n".join(found)
 
 
+def test_every_package_of_the_libraries_is_installed_by_pip():
+    block = re.search(
+        r"^packages = \[\n(.*?)^\]", (REPOSITORY / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE
+    )
+    named = set(re.findall(r'"([\w.]+)"', block.group(1))) - {"IITHResources"}
+    folders = [f.parent for m in lists.MODULES for f in (REPOSITORY / m / f"{m}Lib").rglob("__init__.py")]
+    assert named == {".".join(folder.relative_to(REPOSITORY).parts[1:]) for folder in folders}
+
+
+def test_libraries_import_neither_slicer_nor_vtk_nor_qt():
+    wanted = re.compile(r"^\s*(?:import|from)\s+(slicer|vtk|qt|ctk)\b", re.MULTILINE)
+    files = [f for m in lists.MODULES for f in (REPOSITORY / m / f"{m}Lib").rglob("*.py")]
+    assert [f.name for f in files if wanted.search(f.read_text(encoding="utf-8"))] == ["mrml_bridge.py"]
+
+
 def test_the_check_sees_a_forgotten_and_a_vanished_file(tmp_path):
     folder = tmp_path / "Mod"
     (folder / "ModLib" / "__pycache__").mkdir(parents=True)
@@ -119,7 +134,9 @@ for name in host.MODULES:
     host.open_module(name)
     host.leave_module(name)
 assert widgets.slot_errors == [], widgets.slot_errors
-libraries = [m for n, m in sys.modules.items() if n.split(".")[0].endswith("Lib") and getattr(m, "__file__", None)]
+libraries = [
+    m for n, m in sys.modules.items() if n.split(".")[0].endswith(("Lib", "Panel")) and getattr(m, "__file__", None)
+]
 outside = [m.__file__ for m in libraries if not m.__file__.startswith({folder!r})]
 assert not outside, outside
 print("installed tree works")

@@ -17,7 +17,8 @@ VARIABLES = ("MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES")
 def wanted(module: str, repository: Path = REPOSITORY) -> dict[str, list[str]]:
     """Variable -> paths relative to the module's folder: Python files, and everything else that is shipped."""
     folder = repository / module
-    files = [folder / f"{module}.py", *(folder / f"{module}Lib").rglob("*"), *(folder / "Resources").rglob("*")]
+    folders = [folder / name for name in (f"{module}Lib", f"{module}Panel", "Resources")]
+    files = [folder / f"{module}.py", *(file for part in folders for file in part.rglob("*"))]
     kept = sorted(f.relative_to(folder).as_posix() for f in files if f.is_file() and not _is_leftover(f, folder))
     scripts = [name for name in kept if name.endswith(".py")]
     return dict(zip(VARIABLES, (scripts, [name for name in kept if not name.endswith(".py")]), strict=True))

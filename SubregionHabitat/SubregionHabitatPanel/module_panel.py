@@ -18,7 +18,7 @@ class PanelProgress:
         self._panel = panel
 
     def step(self, fraction: float, message: str) -> None:
-        from .errors import Cancelled
+        from SubregionHabitatLib.errors import Cancelled
 
         self._panel.showProgress(fraction, message)
         slicer.app.processEvents()
@@ -134,7 +134,7 @@ class ModulePanel:
         work changes the scene at its end only, after its last step of progress. An InputError is shown as its sentence;
         any other exception is a bug and is shown with ``failure``, and raised.
         """
-        from .errors import Cancelled, InputError
+        from SubregionHabitatLib.errors import Cancelled, InputError
 
         if ModulePanel._atWork:
             self.showStatus(_("Another computation is running; wait for it or stop it."), failed=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slicer.i18n import tr as _
 
-from SubregionHabitatLib.process_watch import ProcessWatch
+from SubregionHabitatPanel.process_watch import ProcessWatch
 
 REPORT = "report.html"
 

@@ -11,9 +11,9 @@ import numpy as np
 import slicer
 import vtk
 
-from .errors import InputError
-from .mrml_bridge import UNIT_ATTRIBUTE, Column, ExamResults, phase_times, set_table
-from .timing import choose_early_late
+from SubregionHabitatLib.errors import InputError
+from SubregionHabitatLib.mrml_bridge import UNIT_ATTRIBUTE, Column, ExamResults, phase_times, set_table
+from SubregionHabitatLib.timing import choose_early_late
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import qt
 
-from .child_process import IithProcess
+from SubregionHabitatLib.child_process import IithProcess
 
 POLL_MS = 200
 

@@ -13,7 +13,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SubregionHabitatLib.process_watch import ProcessWatch
+from SubregionHabitatPanel.process_watch import ProcessWatch
 
 COLUMNS = ("patient", "visit", "status", "lesion_volume_cc", "reason")
 _ENDED = re.compile(r"^\d+ of \d+: (?P<name>.+?) (?:(?P<done>done) in .*|failed: (?P<reason>.*?))(?: \([^()]*\))?$")
@@ -176,8 +176,8 @@ def open_case(folder: Path, name: str):
     """Maps and regions of a result folder as nodes; returns the segmentation. Raises InputError when one is missing."""
     from RadiogenomicReportLib.case_result import read_result
     from SubregionHabitatLib import mrml_bridge
-    from SubregionHabitatLib.exam_views import show_segmentation
     from SubregionHabitatLib.volume_io import read_volume
+    from SubregionHabitatPanel.exam_views import show_segmentation
 
     read_result(folder)  # whole and sound, or an InputError
     scene, volumes = slicer.mrmlScene, {}
