@@ -250,23 +250,18 @@ def _identity(model: Model) -> dict:
     }
 
 
-def _refused(model: Model, missing: tuple[MissingInput, ...], refusal: str) -> Score:
-    form = model.forms[-1]
+def refused_score(form_reason: str, missing: tuple[MissingInput, ...], refusal: str, **identity) -> Score:
+    """The score of a case that a model refuses; ``identity`` names the model, unit, groups, cuts and performance."""
     return Score(
-        **_identity(model),
+        **identity,
         form=None,
-        form_reason="no form of the model has all its inputs",
+        form_reason=form_reason,
         value=None,
-        unit=f"probability of {model.outcome['name']}" if model.kind == "logistic" else "relative hazard",
         ci95=None,
         linear_predictor=None,
         survival=(),
         group=None,
-        groups=form.groups,
         percentile_in_training=None,
-        cuts=form.cuts,
-        cut_scale=form.cut_scale,
-        cut_rule=form.cut_rule,
         distance_to_cut=None,
         contributions=(),
         in_range=None,
@@ -274,6 +269,21 @@ def _refused(model: Model, missing: tuple[MissingInput, ...], refusal: str) -> S
         inputs_missing=missing,
         warnings=(),
         refusal=refusal,
+    )
+
+
+def _refused(model: Model, missing: tuple[MissingInput, ...], refusal: str) -> Score:
+    form = model.forms[-1]
+    return refused_score(
+        "no form of the model has all its inputs",
+        missing,
+        refusal,
+        **_identity(model),
+        unit=f"probability of {model.outcome['name']}" if model.kind == "logistic" else "relative hazard",
+        groups=form.groups,
+        cuts=form.cuts,
+        cut_scale=form.cut_scale,
+        cut_rule=form.cut_rule,
         performance=performance_summary(model, form),
     )
 

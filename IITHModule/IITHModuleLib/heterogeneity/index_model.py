@@ -12,7 +12,7 @@ from SubregionHabitatLib.errors import CaseRefused, InputError
 
 from ..features import FeatureTable
 from ..model_file import find_model
-from ..scoring import Contribution, MissingInput, Score
+from ..scoring import Contribution, MissingInput, Score, refused_score
 from .feature_matrix import FeatureKey
 from .frozen_model import ModelHead
 from .heterogeneity_file import FORMAT, KIND
@@ -169,24 +169,7 @@ def _identity(model: IndexModel) -> dict:
 
 
 def _refused(model: IndexModel, refusal: str, missing: tuple[MissingInput, ...]) -> Score:
-    return Score(
-        **_identity(model),
-        form=None,
-        form_reason="the index refuses this case",
-        value=None,
-        ci95=None,
-        linear_predictor=None,
-        survival=(),
-        group=None,
-        percentile_in_training=None,
-        distance_to_cut=None,
-        contributions=(),
-        in_range=None,
-        distance_percentile=None,
-        inputs_missing=missing,
-        warnings=(),
-        refusal=refusal,
-    )
+    return refused_score("the index refuses this case", missing, refusal, **_identity(model))
 
 
 def _found(features) -> dict[FeatureKey, tuple[float | None, str, str]]:

@@ -22,6 +22,7 @@ from ..heterogeneity.size_table import Sizes, read_sizes
 from ..heterogeneity.stable_features import load_stable_features
 from .dispatch import TrainedModel, TrainingRequest
 from .feature_protocol import model_head, read_kind_protocol, table_record, train_command
+from .protocol import complete_protocol
 
 KIND = "phenotype_centroid"
 SIZE_NAMES = ("functional tumor volume", "longest diameter")
@@ -46,7 +47,7 @@ class DeltaProtocol:
 def load_delta_protocol(name_or_path: str | Path) -> DeltaProtocol:
     """A shipped protocol of this kind by name, or a JSON file; InputError when it is not sound."""
     content, digest, path = read_kind_protocol(name_or_path, KIND)
-    try:
+    with complete_protocol(path, "chitalia-delta.json"):
         return DeltaProtocol(
             id=str(content["id"]),
             version=str(content["version"]),
@@ -59,11 +60,6 @@ def load_delta_protocol(name_or_path: str | Path) -> DeltaProtocol:
             texts=dict(content["texts"]),
             digest=digest,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a complete protocol ({type(error).__name__}: {error}); compare it with chitalia-delta.json "
-            "in Resources/Protocols."
-        ) from None
 
 
 def train_model(request: TrainingRequest) -> TrainedModel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,6 +94,18 @@ def find_protocol(name_or_path: str | Path) -> Path:
     return path
 
 
+@contextmanager
+def complete_protocol(path: Path, example: str) -> Iterator[None]:
+    """Building a protocol from its content: what it lacks becomes one InputError, to be compared with ``example``."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a complete protocol ({type(error).__name__}: {error}); compare it with {example} in "
+            "Resources/Protocols."
+        ) from None
+
+
 def load_protocol(name_or_path: str | Path) -> Protocol:
     """A shipped protocol by name, or any protocol by path; InputError when it is not sound."""
     path = find_protocol(name_or_path)
@@ -99,13 +113,8 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
     if content.get("schema") != SCHEMA:
         raise InputError(f"{path} is not a protocol of the schema '{SCHEMA}'; copy one from Resources/Protocols.")
     check_schema(content, resource_path("Schemas", "iith-protocol-1.schema.json"), path, "protocol")
-    try:
+    with complete_protocol(path, "one"):
         protocol = _build(content, digest)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a complete protocol ({type(error).__name__}: {error}); compare it with "
-            "one in Resources/Protocols."
-        ) from None
     _check(protocol, path)
     return protocol
 

@@ -16,7 +16,7 @@ from ..case_values import is_table_value
 from ..heterogeneity.feature_matrix import FeatureKey
 from ..resources import resource_path
 from ..untrusted_json import check_schema, read_json
-from .protocol import MAX_PROTOCOL_BYTES, find_protocol
+from .protocol import MAX_PROTOCOL_BYTES, complete_protocol, find_protocol
 
 KINDS = {"radiomics_logistic": "logistic", "radiomics_cox": "cox"}
 ORDER = ("stable", "impute", "zscore", "univariate", "correlation", "smote", "lasso", "fit", "recalibrate")
@@ -98,13 +98,8 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     path = find_protocol(name_or_path)
     content, digest = read_json(path, "protocol", MAX_PROTOCOL_BYTES)
     check_schema(content, resource_path("Schemas", f"iith-protocol-1-{content['kind']}.schema.json"), path, "protocol")
-    try:
+    with complete_protocol(path, "one"):
         recipe = _build(content, digest)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a complete protocol ({type(error).__name__}: {error}); compare it with "
-            "one in Resources/Protocols."
-        ) from None
     _check(recipe, str(path))
     return recipe
 

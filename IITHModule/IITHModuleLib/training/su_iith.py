@@ -30,6 +30,7 @@ from .feature_protocol import model_head, read_kind_protocol, table_record, trai
 from .index_survival import SurvivalInput, index_survival
 from .index_table import read_features
 from .measures import CoxTask, Resampling
+from .protocol import complete_protocol
 from .table import read_table, standard_values
 
 KIND = "heterogeneity_index"
@@ -60,7 +61,7 @@ class IndexProtocol:
 def load_index_protocol(name_or_path: str | Path) -> IndexProtocol:
     """A shipped protocol of this kind by name, or a JSON file; InputError when it is not sound."""
     content, digest, path = read_kind_protocol(name_or_path, KIND)
-    try:
+    with complete_protocol(path, "su-iith.json"):
         volume = content.get("volume")
         return IndexProtocol(
             id=str(content["id"]),
@@ -78,11 +79,6 @@ def load_index_protocol(name_or_path: str | Path) -> IndexProtocol:
             texts=dict(content["texts"]),
             digest=digest,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a complete protocol ({type(error).__name__}: {error}); compare it with su-iith.json in "
-            "Resources/Protocols."
-        ) from None
 
 
 def _parameters(given: dict) -> HeterogeneityParameters:
