@@ -568,6 +568,7 @@ def test_an_exam_that_is_not_corrected_is_not_shown_twice(scene, small):
 
 
 def test_features_and_report_are_those_of_the_corrected_exam(scene, small, tmp_path):
+    from IITHModuleLib.derived_rows import with_derived_rows
     from IITHModuleLib.features import extract_features
     from IITHModuleLib.presets import load_preset
 
@@ -580,6 +581,7 @@ def test_features_and_report_are_those_of_the_corrected_exam(scene, small, tmp_p
     expected = extract_features(
         imaging.exam, imaging.maps, imaging.regions(), load_preset("captk"), reference=imaging.reference
     )
+    expected = with_derived_rows(expected, imaging)
     rows = bridge.table_rows(measured.featureTable)
     assert [row["value"] for row in rows] == pytest.approx([row.value for row in expected.rows])
     report = host.load_module("RadiogenomicReport").RadiogenomicReportLogic()

@@ -34,8 +34,15 @@ def scene(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: failed.append(error))
     widgets.slot_errors.clear()
     slicer.mrmlScene.Clear(0)
-    # the application always has one
+    # the application always has these; a test that clears the singletons too, or loads others, takes them out
     slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    logic = slicer.app.applicationLogic()
+    for node in (logic.GetInteractionNode(), logic.GetSelectionNode()):
+        other = slicer.mrmlScene.GetFirstNodeByClass(node.GetClassName())
+        if other is not None and other is not node:
+            slicer.mrmlScene.RemoveNode(other)
+        if node.GetScene() is None:
+            slicer.mrmlScene.AddNode(node)
     yield slicer.mrmlScene
     for name in host.MODULES:
         host.close_module(name)
