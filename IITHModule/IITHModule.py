@@ -1,5 +1,6 @@
 """Slicer module: radiomic features of the regions of one exam, and the scores of models on it."""
 
+import contextlib
 import pathlib
 from typing import Annotated, NamedTuple
 
@@ -40,7 +41,7 @@ class IITHModule(ScriptedLoadableModule):
 
 @parameterNodeWrapper
 class IITHModuleParameterNode:
-    """Inputs and settings. hr, her2 and ageYears: what is not known stays "unknown" or 0.
+    """Inputs and settings. From hr to lvi as in IITHModulePanel.clinical_fields.
 
     modelNames: separated by commas, empty for all shipped ones; regions, images: names, empty for all.
     """
@@ -52,6 +53,11 @@ class IITHModuleParameterNode:
     hr: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
     her2: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
     ageYears: Annotated[float, WithinRange(0.0, 120.0)] = 0.0
+    nStage: Annotated[str, Choice(["unknown", "N0", "N1", "N2", "N3"])] = "unknown"
+    longestDiameterMm: Annotated[float, WithinRange(0.0, 400.0)] = 0.0
+    longestDiameterChange: Annotated[float, WithinRange(-101.0, 500.0)] = -101.0
+    ki67: Annotated[str, Choice(["unknown", "high", "low"])] = "unknown"
+    lvi: Annotated[str, Choice(["unknown", "present", "absent"])] = "unknown"
     modelNames: str = ""
     regions: list[str]
     images: list[str]
@@ -148,7 +154,7 @@ class IITHModuleWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservation
         self._showList(self.ui.imagesList, self.logic.imageNames(parameters.segmentation), list(parameters.images))
         chosen = self.logic.modelNames(parameters)
         self._showList(self.ui.modelsList, self.logic.modelTexts(), chosen)
-        self.ui.modelInputsLabel.text = self.logic.missingInputs(parameters)
+        self._showClinicalFields(parameters)
         for name in ("regionsList", "imagesList", "presetCombo"):
             getattr(self.ui, name).enabled = parameters.extractFeatures
         ready = parameters.segmentation is not None
@@ -163,6 +169,14 @@ class IITHModuleWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservation
         )
         self._showResults(parameters)
         self.batch.refresh(parameters)
+
+    def _showClinicalFields(self, parameters) -> None:
+        from IITHModulePanel.clinical_fields import show_fields
+
+        wanted = self.logic.clinicalInputs(parameters)
+        show_fields(self.ui, wanted)
+        self.ui.clinicalNoneLabel.visible = not wanted
+        self.ui.modelInputsLabel.text = self.logic.missingInputs(parameters)
 
     def _showResults(self, parameters) -> None:
         results = self.logic.results(parameters.segmentation)
@@ -239,14 +253,10 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
 
     @staticmethod
     def clinicalValues(parameters: IITHModuleParameterNode) -> dict[str, float]:
-        """Standard name -> value of the clinical values that are known."""
-        known = {"positive": 1.0, "negative": 0.0}
-        values = {
-            name: known[getattr(parameters, name)] for name in ("hr", "her2") if getattr(parameters, name) in known
-        }
-        if parameters.ageYears > 0:
-            values["age_years"] = parameters.ageYears
-        return values
+        """Standard name -> value of the clinical values that are known; of any parameter node with these fields."""
+        from IITHModulePanel.clinical_fields import given_values
+
+        return given_values(parameters)
 
     def process(self, parameters: IITHModuleParameterNode, progress=None) -> CaseNodes:
         """Measure and score what the parameter node selects. Raises InputError with one sentence on bad input."""
@@ -318,18 +328,44 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         """Model -> what a list shows of it."""
         return {name: f"{name}: {content['title']}" for name, content in self.shippedModels().items()}
 
+    def modelForms(self, name: str) -> tuple:
+        """Names of the clinical inputs of each form of a model, best form first. Raises InputError as open_model."""
+        from IITHModuleLib.any_model import open_model
+        from IITHModuleLib.model_inputs import clinical_inputs
+
+        content = self.shippedModels().get(name)
+        if content is None:
+            forms = getattr(open_model(name), "forms", ())
+            return clinical_inputs([feature.name for feature in form.features] for form in forms)
+        return clinical_inputs([feature["name"] for feature in form["features"]] for form in content.get("forms", ()))
+
+    def clinicalInputs(self, parameters: IITHModuleParameterNode) -> list[str]:
+        """The standard values that the chosen models read and that no image tells."""
+        from IITHModuleLib.model_inputs import CLINICAL
+        from SubregionHabitatLib.errors import InputError
+
+        read = set()
+        for name in self.modelNames(parameters) or self.shippedModels():
+            with contextlib.suppress(InputError):  # told by missingInputs
+                read.update(value for form in self.modelForms(name) for value in form)
+        return [name for name in CLINICAL if name in read]
+
     def missingInputs(self, parameters: IITHModuleParameterNode) -> str:
-        """Which clinical values the chosen models read and are not given, as a sentence; empty when none."""
-        given, shipped, needed = self.clinicalValues(parameters), self.shippedModels(), set()
-        for name in self.modelNames(parameters) or shipped:
-            for form in shipped.get(name, {}).get("forms", ()):
-                needed |= {feature["name"] for feature in form["features"]}
-        missing = [CLINICAL_LABELS[name] for name in CLINICAL_LABELS if name in needed and name not in given]
-        if not missing:
-            return ""
-        return _("The chosen models also read: {values}. Without them a model may refuse the case.").format(
-            values=", ".join(missing)
-        )
+        """What each chosen model lacks of the clinical values that it reads, one sentence a line; empty: nothing."""
+        from IITHModuleLib.model_inputs import lack
+        from IITHModulePanel.clinical_fields import lack_sentence
+        from SubregionHabitatLib.errors import InputError
+
+        given, sentences = self.clinicalValues(parameters), []
+        for name in self.modelNames(parameters) or self.shippedModels():
+            try:
+                found = lack(name, self.modelForms(name), given)
+            except InputError as error:
+                sentences.append(str(error))
+                continue
+            if found is not None:
+                sentences.append(lack_sentence(found))
+        return "\n".join(sentences)
 
     def compareVisits(self, parameters: IITHModuleParameterNode, progress=None):
         """Table node with sizes, habitats and phenotype of change of two visits; it belongs to the second one.
@@ -549,10 +585,6 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         notes = [f"{score.model_id}: {score.refusal}" for score in scores if score.refusal is not None]
         notes += [f"{score.model_id}: {warning}" for score in scores for warning in score.warnings]
         return CaseNodes(featureTable, scoreTable, tuple(notes))
-
-
-# The clinical values that models read, as the panel calls them.
-CLINICAL_LABELS = {"hr": "hormone receptor", "her2": "HER2", "age_years": "age"}
 
 
 def featuresOfScene(results):

@@ -101,6 +101,8 @@ def click_through(case: str, voi, preset: str, folder: Path, indexed: bool = Tru
     ui.presetCombo.currentText = preset
     assert "hormone receptor" in ui.modelInputsLabel.text
     ui.hrCombo.currentText, ui.her2Combo.currentText, ui.ageSpin.value = "positive", "negative", 52
+    ui.nStageCombo.currentText, ui.longestDiameterSpin.value = "N1", 45
+    ui.longestDiameterChangeSpin.value = -12
     assert ui.modelInputsLabel.text == ""
     ui.applyButton.click()
     rows = bridge.table_rows(results.find("table.features"))
@@ -326,6 +328,7 @@ def test_save_clear_load_shows_the_same_state_in_all_three_panels(scene, exam, t
     score.ui.imagesList.item(2).setCheckState(qt.Qt.Checked)
     score.ui.modelsList.item(1).setCheckState(qt.Qt.Checked)
     score.ui.hrCombo.currentText, score.ui.ageSpin.value = "negative", 61.5
+    score.ui.nStageCombo.currentText, score.ui.longestDiameterChangeSpin.value = "N2", 0.0
     score.ui.featuresCheck.checked = False
     score.ui.applyButton.click()
     report = switch("RadiogenomicReport")
