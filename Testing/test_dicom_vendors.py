@@ -179,6 +179,23 @@ def test_undated_phases_over_midnight_without_any_number(small, tmp_path):
     assert_same(read(small, tmp_path, night, per_phase=True), small)
 
 
+@pytest.mark.parametrize("date", ["StudyDate", "SeriesDate"])
+def test_phases_over_midnight_whose_study_or_series_alone_is_dated(small, tmp_path, date):
+    """The third phase was acquired after midnight, but its series was begun, and so dated, before it."""
+
+    def night(ds):
+        seconds = 86400 - 200 + TIMES[phase_of(ds) - 1]
+        drop(ds, *NUMBER_TAGS, "ContentDate", "AcquisitionDate", "SeriesDate", "ContentTime")
+        ds.AcquisitionTime, ds.SeriesTime = clock_text(seconds), clock_text(seconds - 25)
+        ds.StudyDate = "20260228"
+        if date == "SeriesDate":
+            ds.SeriesDate = "20260228" if seconds - 25 < 86400 else "20260301"
+
+    found = read(small, tmp_path, night, per_phase=True)
+    assert_same(found, small)
+    assert found.timing.source == "AcquisitionTime"
+
+
 def test_midnight_within_one_series_told_apart_by_clocks_alone(small, tmp_path):
     def night(ds):
         ds.ContentTime = clock_text(86400 - 200 + TIMES[phase_of(ds) - 1])

@@ -159,7 +159,8 @@ def test_an_injection_needs_times():
         ([10.0, 20.0], [10.0, 20.0]),
         ([], []),
         ([3600.0, 40000.0, 80000.0], [3600.0, 40000.0, 80000.0]),  # spread over the day: no night in between
-        ([6.3e10, 6.3e10 + 90000], [6.3e10, 6.3e10 + 90000]),  # dated
+        ([6.3e10, 6.3e10 + 90000], [6.3e10, 6.3e10 + 90000]),  # dated, of two days
+        ([9 * DAY_S + 86300, 9 * DAY_S + 30], [9 * DAY_S + 86300, 10 * DAY_S + 30]),  # by the date of the study
     ],
 )
 def test_readings_on_both_sides_of_midnight(clocks, expected):

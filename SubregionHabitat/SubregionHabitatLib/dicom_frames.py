@@ -225,13 +225,22 @@ def _classic_clocks(header: FileHeader) -> dict[str, float]:
     day = header.text("SeriesDate") or header.text("StudyDate")
     trigger = header.number("TriggerTime")
     clocks = {
-        "ContentTime": _clock(header.text("ContentDate") or day, header.text("ContentTime")),
-        "AcquisitionTime": _clock(header.text("AcquisitionDate") or day, header.text("AcquisitionTime")),
+        "ContentTime": _own_or_series_clock(header, "ContentDate", "ContentTime", day),
+        "AcquisitionTime": _own_or_series_clock(header, "AcquisitionDate", "AcquisitionTime", day),
         "AcquisitionDateTime": seconds_of_datetime(header.text("AcquisitionDateTime")),
         "TriggerTime": None if trigger is None else trigger / 1000.0,
         "SeriesTime": _clock(day, header.text("SeriesTime")),
     }
     return {k: v for k, v in clocks.items() if v is not None}
+
+
+def _own_or_series_clock(header: FileHeader, date: str, time: str, day: str) -> float | None:
+    """A clock with its own date or, without one, that of its series or study."""
+    own = header.text(date)
+    clock = _clock(own or day, header.text(time))
+    began = None if own or not header.text("SeriesDate") else _clock(day, header.text("SeriesTime"))
+    # An image that seems half a day older than its series was acquired on the next day.
+    return clock + DAY_S if None not in (clock, began) and clock < began - DAY_S / 2 else clock
 
 
 # ---- enhanced: many frames per file ------------------------------------------------------------------------------

@@ -67,10 +67,11 @@ def unwrap_midnight(times_s: list[float]) -> list[float]:
 def unroll_day(times_s: list[float]) -> list[float]:
     """Times of day in any order with a day added to those after midnight.
 
-    Readings without a date that lie on both sides of a gap of more than 12 hours belong to a night; readings with a
-    date (a day or more) come back as they are.
+    Readings of one calendar day, or without a date, that lie on both sides of a gap of more than 12 hours belong to a
+    night: many scanners date the study only, so that the hour after midnight seems to come before the evening.
+    Readings of several days come back as they are.
     """
-    if not times_s or max(times_s) >= DAY_S or max(times_s) - min(times_s) <= DAY_S / 2:
+    if not times_s or max(times_s) - min(times_s) <= DAY_S / 2 or max(times_s) // DAY_S != min(times_s) // DAY_S:
         return list(times_s)
     ordered = sorted(set(times_s))
     gap, last_after_midnight = max((later - earlier, earlier) for earlier, later in pairwise(ordered))
