@@ -24,8 +24,8 @@ from support.data import require_data
 from support.report_cases import Page, decoded, pixels, report_case
 
 SECTIONS = (
-    "warnings", "summary", "exam", "pictures", "curves", "volumes", "breast", "scores", "tables", "features",
-    "parameters", "provenance",
+    "warnings", "summary", "exam", "pictures", "curves", "volumes", "breast", "clinical", "scores", "tables",
+    "features", "parameters", "provenance",
 )  # fmt: skip
 NASTY = "<script>alert('1')</script>\"><img src=x onerror=alert(2)> {{ 7*7 }} $\\frac{ &amp; \u2028 end"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .report_clinical import clinical_numbers
 from .report_output import ReportNumber, missing_or
 
 _NOT_COMPUTED = "could not be computed in this case"
@@ -13,7 +14,7 @@ def case_numbers(case: dict) -> list[ReportNumber]:
     """The rows of a case ("iith-case/1") in the order of the report."""
     return [
         *_phases(case), *_lesion(case), *_habitats(case), *_ring(case), *_maps(case), *_background(case),
-        *_curves(case), *_interaction(case), *_scores(case),
+        *_curves(case), *_interaction(case), *clinical_numbers(case), *_scores(case),
     ]  # fmt: skip
 
 

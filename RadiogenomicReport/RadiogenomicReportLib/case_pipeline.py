@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from IITHModuleLib.any_model import open_model, score_all
 from IITHModuleLib.case_values import user_value
@@ -30,10 +31,14 @@ from SubregionHabitatLib.volume_io import write_volume
 
 from .case_dicom import add_dicom, case_arrays, check_dicom_wanted
 from .case_file import CASE_SCHEMA, build_case, provenance_of, write_case
+from .case_genomic_data import read_genomics, with_genomics
 from .case_report import CasePictures, case_report_html
 from .report_images import write_report_image
 from .result_folder import CASE_FILE, complete_or_absent
 from .stage_clock import StageClock
+
+if TYPE_CHECKING:
+    from .genomics.case_genomics import CaseGenomicsPlan
 
 __all__ = ["CASE_SCHEMA", "CaseOutcome", "CaseRequest", "run_case"]
 
@@ -43,9 +48,9 @@ class CaseRequest:
     """What to analyze and how.
 
     ``models`` None scores every shipped model; clinical: standard name -> value; n_jobs: processes for the features (1
-    inside Slicer, where processes cannot be started); show_identity: patient name and ID in report and DICOM objects;
-    dicom: write DICOM objects (None: where the exam is DICOM); dicom_maps: how much of the kinetic maps they hold, one
-    of ``dicom_out.writer.MAP_EXTENTS``.
+    inside Slicer, where processes cannot be started); genomics: genomic files or table of the patient; show_identity:
+    patient name and ID in report and DICOM objects; dicom: write DICOM objects (None: where the exam is DICOM);
+    dicom_maps: how much of the kinetic maps they hold, one of ``dicom_out.writer.MAP_EXTENTS``.
     """
 
     exam: tuple[Path, ...]
@@ -69,6 +74,7 @@ class CaseRequest:
     engine: str = ENGINES[0]
     n_jobs: int = 1
     clinical: Mapping[str, float] = field(default_factory=dict)
+    genomics: CaseGenomicsPlan | None = None
     models: tuple[str, ...] | None = None
     imaging: ImagingParameters = field(default_factory=ImagingParameters)
     overwrite: bool = False
@@ -101,6 +107,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
     clinical = {name: user_value(name, value) for name, value in request.clinical.items()}
     habitat_model = load_habitat_model(request.habitat_model) if request.habitat_model else None
     check_dicom_wanted(request.dicom)
+    genomics = read_genomics(request.genomics)
     with complete_or_absent(request.out, request.overwrite) as folder:
         with clock.stage("read"):
             exam = read_exam(
@@ -143,7 +150,9 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
             pictures = CasePictures.from_result(imaging.exam, imaging)
             write_report_image(folder, pictures)
         identity = exam.source.identity if request.show_identity else None
-        case = build_case(exam, imaging, features, values, scores, clock, identity)
+        case = with_genomics(
+            build_case(exam, imaging, features, values, scores, clock, identity), genomics, request.show_identity
+        )
         progress.step(0.9, "DICOM objects")
         with clock.stage("dicom"):
             case = add_dicom(

@@ -18,6 +18,7 @@ from .figures_curves import curve_picture
 from .figures_planes import planes_of
 from .figures_slices import habitat_legend, map_pictures, slice_pictures
 from .report_breast import breast_view
+from .report_clinical import clinical_view
 from .report_scores import score_cards
 from .report_terms import is_simulated
 from .report_view import (
@@ -99,6 +100,7 @@ def case_report_html(case: dict, pictures: CasePictures) -> str:
             curves=curve_picture(case["curves"], case["exam"]["phases"], names),
             curve_table=curves_view(case),
             volumes=volumes_view(case),
+            clinical=clinical_view(case),
             scores=score_cards(case),
             kinetics=kinetics_view(case),
             interaction=interaction_view(case),

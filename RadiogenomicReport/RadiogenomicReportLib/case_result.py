@@ -5,8 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import InputError
@@ -15,6 +16,7 @@ from SubregionHabitatLib.exam_files import read_exam
 from SubregionHabitatLib.progress import Progress
 
 from .case_file import write_case
+from .case_genomic_data import read_genomics, with_genomics
 from .case_numbers import case_numbers
 from .case_report import CasePictures, case_report_html
 from .dicom_out.writer import FOLDER as DICOM_FOLDER
@@ -22,6 +24,9 @@ from .dicom_out.writer import CaseArrays, require_highdicom, write_dicom_objects
 from .report_images import MAPS_FOLDER, read_pictures
 from .report_output import ReportNumber, check_folder, report_files, write_files
 from .result_folder import CASE_FILE, CASE_SCHEMA
+
+if TYPE_CHECKING:
+    from .genomics.case_genomics import CaseGenomics, CaseGenomicsPlan
 
 MAX_CASE_BYTES = 50_000_000
 REPORT_NAME = "report"
@@ -74,8 +79,11 @@ def whole_case(result: CaseResult) -> Iterator[None]:
         ) from error
 
 
-def shown_case(result: CaseResult, identity: bool, exam: DceExam | None = None) -> dict:
-    """The case as a report shows it: with the patient's name and ID only where they are asked for.
+def shown_case(
+    result: CaseResult, identity: bool, exam: DceExam | None = None, genomics: CaseGenomics | None = None
+) -> dict:
+    """The case as a report shows it: with the patient's name and ID, and the sample's name of genomic data read now,
+    only where they are asked for.
 
     Raises InputError where they are asked for and neither the case nor the exam has them.
     """
@@ -88,7 +96,7 @@ def shown_case(result: CaseResult, identity: bool, exam: DceExam | None = None) 
             f"The result {result.name} was analyzed without the patient's identity; give the exam with --dicom, or "
             "leave --identity out."
         )
-    return {**case, "identity": dict(found)}
+    return {**case, "identity": {**found, **(genomics.identity if genomics is not None else {})}}
 
 
 def matching_exam(
@@ -130,7 +138,8 @@ def result_arrays(result: CaseResult, pictures: CasePictures) -> CaseArrays:
 @dataclass(frozen=True)
 class ReportRequest:
     """How a case report is written again. formats: of ``report_output.FORMATS``; exam: folder of the DICOM exam, from
-    which DICOM objects are made; identity: patient name and ID in report and objects."""
+    which DICOM objects are made; identity: patient name and ID in report and objects; genomics: genomic data of the
+    patient, which replace those of the result."""
 
     out: Path | None = None
     formats: tuple[str, ...] = ("html", "pdf")
@@ -138,6 +147,7 @@ class ReportRequest:
     series: str | None = None
     map_extent: str = "lesion"
     identity: bool = False
+    genomics: CaseGenomicsPlan | None = None
 
 
 def write_case_report(
@@ -145,29 +155,36 @@ def write_case_report(
 ) -> tuple[list[Path], Sequence[ReportNumber]]:
     """Write a result's report again, into its own folder or ``request.out``; returns the paths and the numbers.
 
-    Raises InputError for a damaged result, an exam of another result, and what cannot be written; then nothing is.
+    In its own folder, case.json keeps genomic data that were given. Raises InputError for a damaged result, an exam of
+    another result, genomic files that do not fit, and what cannot be written; then nothing is.
     """
     out = request.out or result.folder
     check_folder(out)
     if request.exam is not None:
         require_highdicom()
+    genomics = read_genomics(request.genomics)
+    result = replace(result, case=with_genomics(result.case, genomics))
     pictures, numbers = result.pictures(), result.numbers()
     exam = None if request.exam is None else matching_exam(result, request.exam, request.series, progress)
-    case = shown_case(result, request.identity, exam)
+    case = shown_case(result, request.identity, exam, genomics)
     with whole_case(result):
         files = report_files(REPORT_NAME, lambda: case_report_html(case, pictures), numbers, request.formats)
     if exam is None:
-        return write_files(out, files), numbers
-    with tempfile.TemporaryDirectory() as temporary:
-        objects = Path(temporary) / DICOM_FOLDER
-        arrays = result_arrays(result, pictures)
-        with whole_case(result):
-            made = write_dicom_objects(objects, exam, result.case, arrays, request.identity, request.map_extent)
-        names = [f"{DICOM_FOLDER}/{path.name}" for path in made]
-        written = write_files(out, files, {DICOM_FOLDER: objects})
-    if out.resolve() == result.folder.resolve():
-        noted = {"files": names, "identity": "copied from the exam" if request.identity else "replaced", "reason": None}
+        written = write_files(out, files)
+    else:
+        with tempfile.TemporaryDirectory() as temporary:
+            objects = Path(temporary) / DICOM_FOLDER
+            arrays = result_arrays(result, pictures)
+            with whole_case(result):
+                made = write_dicom_objects(objects, exam, result.case, arrays, request.identity, request.map_extent)
+            names = [f"{DICOM_FOLDER}/{path.name}" for path in made]
+            written = [*write_files(out, files, {DICOM_FOLDER: objects}), *(out / name for name in names)]
+        identity = "copied from the exam" if request.identity else "replaced"
+        noted = {"files": names, "identity": identity, "reason": None}
+        result = replace(result, case={**result.case, "dicom": noted})
+    changed = exam is not None or genomics is not None
+    if changed and out.resolve() == result.folder.resolve():
         partial = result.folder / f".{CASE_FILE}.partial"
-        write_case(partial, {**result.case, "dicom": noted})
+        write_case(partial, result.case)
         partial.replace(result.folder / CASE_FILE)
-    return [*written, *(out / name for name in names)], numbers
+    return written, numbers

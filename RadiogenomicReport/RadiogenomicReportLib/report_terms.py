@@ -23,7 +23,11 @@ INPUT_NAMES = {
     "n_stage": "Lymph node category (N)",
     "longest_diameter_mm": "Longest diameter before treatment",
     "longest_diameter_change_percent": "Early change of the longest diameter",
+    "ki67_high": "Ki-67 index",
+    "lvi": "Lymphovascular invasion",
 }
+# 0 and 1 of a yes/no value in words.
+_YES_NO = {"ki67_high": ("low", "high"), "lvi": ("absent", "present")}
 _KINETIC = "lesion kinetic kinetic_"
 KINETIC_NAMES = {
     "enhancement_ShareAbove70Percent": "Share of the lesion enhancing above 70 %",
@@ -87,7 +91,7 @@ def input_name(name: str) -> str:
 def input_in_sentence(name: str) -> str:
     """A model input in plain words, as it is written inside a sentence."""
     words = input_name(name)
-    return words if words.startswith("HER2") or words == name else words[0].lower() + words[1:]
+    return words if words.startswith(("HER2", "Ki-67")) or words == name else words[0].lower() + words[1:]
 
 
 def input_definition(name: str) -> str:
@@ -96,11 +100,11 @@ def input_definition(name: str) -> str:
 
 
 def input_value_text(name: str, value: float) -> str | None:
-    """Words for a yes/no input ("positive", "negative"); None for any other."""
+    """Words for a yes/no input (mostly "positive", "negative"); None for any other."""
     known = KNOWN_VALUES.get(name)
     if known is None or not known.yes_no:
         return None
-    return "positive" if value == 1 else "negative"
+    return _YES_NO.get(name, ("negative", "positive"))[int(value == 1)]
 
 
 def is_simulated(exam: dict) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from SubregionHabitatLib.errors import InputError
 
 from .clinical import add_clinical_arguments, clinical_values
+from .genomic_arguments import add_case_genomics, case_genomics_plan
 from .settings_file import with_settings_file
 from .terminal_progress import TerminalProgress
 
@@ -54,6 +55,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     regions.add_argument("--breast", type=Path, metavar="MASK", help="the breast, in place of the automatic mask")
     add_shared_arguments(parser)
     add_clinical_arguments(parser)
+    add_case_genomics(parser)
     return parser
 
 
@@ -187,7 +189,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         if args.jobs < 1:
             raise InputError(f"--jobs is {args.jobs}; give 1 or more.")
-        outcome = run_case(replace(case_request(args), n_jobs=args.jobs), progress)
+        request = replace(case_request(args), n_jobs=args.jobs, genomics=case_genomics_plan(args))
+        outcome = run_case(request, progress)
     finally:
         progress.close()
     _print_summary(outcome, args)
@@ -296,6 +299,7 @@ def _print_summary(outcome, args: argparse.Namespace) -> None:
         + f"; ring {case['ring']['volume_cc']:.2f} cc",
         *(_background_line(side) for side in case["background_enhancement"]),
         *(_score_line(score) for score in case["scores"]),
+        *_genomic_lines(case.get("genomics")),
         *_dicom_line(case["dicom"]),
         f"{len(case['warnings'])} notes and warnings in the report; research use only",
         f"report: {outcome.folder / 'report.html'}",
@@ -307,6 +311,14 @@ def _print_summary(outcome, args: argparse.Namespace) -> None:
 
 def _dicom_line(dicom: dict) -> list[str]:
     return [f"{len(dicom['files'])} DICOM objects, patient identity {dicom['identity']}"] if dicom["files"] else []
+
+
+def _genomic_lines(genomics: dict | None) -> list[str]:
+    if genomics is None:
+        return []
+    known = sum(entry["value"] is not None for entry in genomics["values"])
+    rows = f"; {genomics['n_malformed_rows']:,} malformed rows left out" if genomics["n_malformed_rows"] else ""
+    return [f"genomics: {known} of {len(genomics['values'])} values{rows}"]
 
 
 def _score_line(score: dict) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from SubregionHabitatLib.errors import InputError
 
+from .genomic_arguments import add_case_genomics, case_genomics_plan
 from .terminal_progress import TerminalProgress
 
 
@@ -22,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         description="Write the report of a result folder of `iith analyze` again, as HTML, PDF, CSV, JSON and figures, "
         "and, with the exam, as DICOM objects. With several result folders, the visits of one patient in order of "
         "time: one report with curves, the flow of the habitats and the phenotype of change. Nothing is measured "
-        "again. Research use only.",
+        "again; genomic files of the patient are read into the report and its case.json. Research use only.",
     )
     parser.add_argument("results", nargs="+", type=Path, metavar="RESULT", help="result folder, or one per visit")
     parser.add_argument(
@@ -37,6 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         help="folder to write into (default for one result: the result folder itself; needed for several)",
     )
     _add_visit_arguments(parser)
+    add_case_genomics(parser)
     dicom = parser.add_argument_group("DICOM (one result)")
     from ..dicom_out.writer import MAP_EXTENTS
 
@@ -77,6 +79,8 @@ def _several(args: argparse.Namespace, formats: tuple[str, ...]) -> int:
 
     if args.dicom is not None or args.series is not None:
         raise InputError("--dicom and --series belong to one result; write the DICOM objects of each visit by itself.")
+    if case_genomics_plan(args) is not None:
+        raise InputError("Genomic data belong to one result; write the report of each visit with its own.")
     if args.out is None:
         raise InputError("A report over several visits belongs to none of them; name a folder for it with --out.")
     request = VisitsRequest(
@@ -119,6 +123,7 @@ def _one(args: argparse.Namespace, formats: tuple[str, ...]) -> int:
         series=args.series,
         map_extent=args.dicom_maps,
         identity=args.show_identity,
+        genomics=case_genomics_plan(args),
     )
     progress = TerminalProgress()
     try:

@@ -38,6 +38,10 @@ class Centroids:
     name: str
     sha256: str
 
+    def input(self, kind: str) -> dict[str, str]:
+        """What was read, as results note it."""
+        return {"role": "centroids", "name": self.name, "sha256": self.sha256, "read_as": f"{kind} centroids, {LABEL}"}
+
 
 def read_centroids(path: Path) -> Centroids:
     """A table with a gene column first and one column of numbers per class. Raises InputError for another table."""

@@ -35,6 +35,10 @@ class CopyNumberBurden:
     scale: str
     sha256: str
 
+    def input(self, name: str) -> dict[str, str]:
+        """What was read, as results note it; ``name`` of the file."""
+        return {"role": "segments", "name": name, "sha256": self.sha256, "read_as": self.scale}
+
 
 def copy_number_burden(
     path: Path, threshold: float = LOG2_THRESHOLD, ploidy: float = 2.0, sex_chromosomes: bool = False

@@ -36,10 +36,16 @@ class Expression:
 
         return pd.DataFrame(self.values, index=list(self.genes), columns=list(self.samples))
 
+    def input(self) -> dict[str, str]:
+        """What was read, as results note it."""
+        n_genes, n_samples = self.values.shape
+        noted = f"{n_genes:,} rows in {n_samples:,} sample{'' if n_samples == 1 else 's'}"
+        return {"role": "expression", "name": self.source, "sha256": self.sha256, "read_as": noted}
 
-def read_expression(path: Path) -> Expression:
-    """Read a matrix with one row per gene and one column per sample (CSV or TSV, also gzip; cBioPortal's Entrez column
-    is skipped).
+
+def read_expression(path: Path, min_samples: int = 2) -> Expression:
+    """Read a matrix with one row per gene and one column per sample, at least ``min_samples`` of them (CSV or TSV, also
+    gzip; cBioPortal's Entrez column is skipped).
 
     Genes with a missing value are left out; of a gene on several rows the one with the highest mean stays. Raises
     InputError for another table.
@@ -48,7 +54,7 @@ def read_expression(path: Path) -> Expression:
     columns = list(table.columns)
     gene_column = next((c for c in columns if plain(c) in _GENE_COLUMNS), columns[0])
     samples = [c for c in columns if c != gene_column and plain(c) not in _NOT_SAMPLES]
-    if len(samples) < 2:
+    if len(samples) < min_samples:
         raise InputError(
             f"{table.name} has {len(samples)} columns of samples; give genes in rows and samples in columns."
         )
@@ -94,15 +100,11 @@ def read_gene_sets(path: Path) -> dict[str, list[str]]:
     return sets
 
 
-def gene_set_scores(expression: Expression, sets: dict[str, list[str]], method: str = "ssgsea", min_size: int = 15):
-    """Scores of each set in each sample by gseapy: (scores (sets, samples), names, notes).
-
-    ssgsea: rank-normalized samples, weight 0.25 (Barbie 2009), scores normalized by their range; gsva: Gaussian kernel
-    (Haenzelmann 2013). Sets with fewer than ``min_size`` measured genes are left out. Raises InputError when none is
-    left.
-    """
-    if method not in METHODS:
-        raise InputError(f"'{method}' is no scoring of gene sets; use one of {', '.join(METHODS)}.")
+def usable_sets(
+    expression: Expression, sets: dict[str, list[str]], min_size: int
+) -> tuple[dict[str, list[str]], list[str]]:
+    """The sets with at least ``min_size`` measured genes, and a note where others are left out. Raises InputError when
+    none is left."""
     measured = set(expression.genes)
     usable = {name: genes for name, genes in sets.items() if len(measured & set(genes)) >= min_size}
     notes = []
@@ -113,6 +115,25 @@ def gene_set_scores(expression: Expression, sets: dict[str, list[str]], method: 
             f"No gene set has {min_size} genes in {expression.source}; check that both use gene symbols, or lower "
             "--min-genes."
         )
+    return usable, notes
+
+
+def gene_set_scores(
+    expression: Expression,
+    sets: dict[str, list[str]],
+    method: str = "ssgsea",
+    min_size: int = 15,
+    scaled: bool = True,
+):
+    """Scores of each set in each sample by gseapy: (scores (sets, samples), names, notes).
+
+    ssgsea: rank-normalized samples, weight 0.25 (Barbie 2009), ``scaled`` by the range of all scores, which needs
+    several of them; gsva: Gaussian kernel (Haenzelmann 2013), which needs several samples. Sets with fewer than
+    ``min_size`` measured genes are left out. Raises InputError when none is left.
+    """
+    if method not in METHODS:
+        raise InputError(f"'{method}' is no scoring of gene sets; use one of {', '.join(METHODS)}.")
+    usable, notes = usable_sets(expression, sets, min_size)
     gseapy = require_gseapy()
     largest = max(len(g) for g in usable.values()) + 1
     common = {"min_size": min_size, "max_size": largest, "threads": 1, "outdir": None, "verbose": False}
@@ -120,7 +141,7 @@ def gene_set_scores(expression: Expression, sets: dict[str, list[str]], method: 
         result = gseapy.ssgsea(
             expression.frame(), usable, sample_norm_method="rank", weight=0.25, no_plot=True, **common
         )
-        column = "NES"
+        column = "NES" if scaled else "ES"
     else:
         result = gseapy.gsva(expression.frame(), usable, kcdf="Gaussian", **common)
         column = "ES"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -91,14 +93,15 @@ def run_genomics(plan: GenomicsPlan) -> GenomicsResult:
         _add_mutations(plan, result)
     if plan.segments is not None:
         burden = copy_number_burden(plan.segments, plan.log2_threshold, plan.ploidy)
-        result.inputs.append({"name": plan.segments.name, "sha256": burden.sha256, "read_as": burden.scale})
+        result.inputs.append(burden.input(plan.segments.name))
         result.add(_by_patient(plan, burden.features, plan.segments.name))
     expression = None
     if plan.expression is not None:
         expression = read_expression(plan.expression)
-        result.inputs.append({"name": expression.source, "sha256": expression.sha256, "read_as": "expression matrix"})
+        result.inputs.append(expression.input())
         result.notes += expression.notes
-        _add_scores(plan, expression, result)
+        if plan.gmt or plan.centroids:
+            result.add(_by_patient(plan, expression_scores(plan, expression, result), expression.source))
     if plan.groups is not None:
         _add_differences(plan, expression, result)
     return result
@@ -118,14 +121,8 @@ def _by_patient(plan: GenomicsPlan, features: dict, source: str) -> dict:
 
 
 def _add_mutations(plan: GenomicsPlan, result: GenomicsResult) -> None:
-    parts: list[Mutations] = [read_maf(p) for p in plan.maf]
-    parts += [read_vcf(p, plan.tumor_samples) for p in plan.vcf]
-    for part in parts:
-        result.inputs.append({"name": part.source, "sha256": part.sha256, "read_as": f"VAF from {part.vaf_source}"})
-        result.malformed += [{"file": part.source, "line": m.line, "reason": m.reason} for m in part.malformed]
-        result.notes += part.notes
-    mutations = joined(parts)
-    samples = _sample_list(plan.samples) if plan.samples is not None else ()
+    mutations = read_mutations(plan, result)
+    samples = sample_list(plan.samples) if plan.samples is not None else ()
     if not samples:
         result.notes.append(
             "A sample without any mutation in the files has no row, because it may not have been sequenced; list all "
@@ -136,7 +133,20 @@ def _add_mutations(plan: GenomicsPlan, result: GenomicsResult) -> None:
     result.add(_by_patient(plan, features, mutations.source))
 
 
-def _sample_list(path: Path) -> list[str]:
+def read_mutations(plan: GenomicsPlan, result: GenomicsResult) -> Mutations:
+    """The mutations of a plan's files together; inputs, malformed rows and notes go to ``result``."""
+    parts = [("MAF", read_maf(p)) for p in plan.maf]
+    parts += [("VCF", read_vcf(p, plan.tumor_samples)) for p in plan.vcf]
+    for role, part in parts:
+        noted = {"role": role, "name": part.source, "sha256": part.sha256, "read_as": f"VAF from {part.vaf_source}"}
+        result.inputs.append(noted)
+        result.malformed += [{"file": part.source, "line": m.line, "reason": m.reason} for m in part.malformed]
+        result.notes += part.notes
+    return joined([part for _, part in parts])
+
+
+def sample_list(path: Path) -> list[str]:
+    """The samples of a file with one a line. Raises InputError for an empty one."""
     text, _ = decode(read_bounded(path, 50_000_000), path.name)
     found = [line.strip() for line in text.splitlines() if line.strip()]
     if not found:
@@ -144,24 +154,41 @@ def _sample_list(path: Path) -> list[str]:
     return found
 
 
-def _add_scores(plan: GenomicsPlan, expression: Expression, result: GenomicsResult) -> None:
+def expression_scores(plan: GenomicsPlan, expression: Expression, result: GenomicsResult) -> dict:
+    """Gene set and centroid scores of every sample: sample -> name -> Value or text; inputs and notes go to
+    ``result``."""
     features: dict[str, dict[str, Value | str]] = {s: {} for s in expression.samples}
     for path in plan.gmt:
-        scores, set_names, notes = gene_set_scores(expression, read_gene_sets(path), plan.set_score, plan.min_genes)
+        scores, set_names, notes = gene_set_scores(
+            expression, gene_sets_of(path, result), plan.set_score, plan.min_genes
+        )
         result.notes += notes
         for name, row in zip(set_names, scores, strict=True):
             for sample, value in zip(expression.samples, row, strict=True):
-                features[sample][f"{plan.set_score}_{name}"] = Value(float(value))
+                features[sample][f"{plan.set_score}_{name}"] = _score_value(float(value))
     for kind, path in plan.centroids:
         centroids = read_centroids(path)
-        result.inputs.append(
-            {"name": centroids.name, "sha256": centroids.sha256, "read_as": f"{kind} centroids, {LABEL}"}
-        )
+        result.inputs.append(centroids.input(kind))
         result.notes.append(f"The {kind} score from {centroids.name} is a {LABEL}, not the clinical test.")
         for sample, row in centroid_scores(expression, centroids, kind).items():
             features[sample] |= row
-    if plan.gmt or plan.centroids:
-        result.add(_by_patient(plan, features, expression.source))
+    return features
+
+
+def gene_sets_of(path: Path, result: GenomicsResult) -> dict[str, list[str]]:
+    """The gene sets of a GMT file, which is noted among the inputs of ``result``."""
+    sets = read_gene_sets(path)
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    noted = {"role": "gene sets", "name": Path(path).name, "sha256": digest, "read_as": f"{len(sets):,} gene sets"}
+    result.inputs.append(noted)
+    return sets
+
+
+def _score_value(value: float) -> Value:
+    # The scaling divides by the range of all scores, which is 0 where they are all alike.
+    return (
+        Value(value) if math.isfinite(value) else Value(None, "the scores of the file do not vary, so none has a scale")
+    )
 
 
 def _add_differences(plan: GenomicsPlan, expression: Expression | None, result: GenomicsResult) -> None:
@@ -185,7 +212,7 @@ def _add_differences(plan: GenomicsPlan, expression: Expression | None, result: 
             result.tables["gsea"] = (head, [[r[h] for h in head] for r in rows])
     if plan.metabolites is not None:
         matrix = read_expression(plan.metabolites)
-        result.inputs.append({"name": matrix.source, "sha256": matrix.sha256, "read_as": "metabolites"})
+        result.inputs.append({**matrix.input(), "role": "metabolites"})
         rows = differential_abundance(matrix, read_gene_sets(plan.pathways), labels(matrix))
         head = ["pathway", "n_metabolites", "increased", "decreased", "score"]
         result.tables["pathway_abundance"] = (head, [[r[h] for h in head] for r in rows])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,6 +58,12 @@ class Mutations:
         """Which entries change the protein (N,)."""
         classes, inverse = np.unique(self.variant_class.astype(str), return_inverse=True)
         return np.array([c in NON_SYNONYMOUS for c in classes], dtype=bool)[inverse] if len(self) else np.zeros(0, bool)
+
+    def of(self, sample: str) -> Mutations:
+        """The mutations of one sample alone."""
+        mine = self.sample == sample
+        parts = {name: getattr(self, name)[mine] for name in ("sample", "gene", "variant_class", "vaf")}
+        return replace(self, **parts, samples=(sample,))
 
 
 def as_fractions(values: np.ndarray, name: str) -> tuple[np.ndarray, str]:

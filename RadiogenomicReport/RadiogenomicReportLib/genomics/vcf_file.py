@@ -89,7 +89,9 @@ def _tumor_samples(reader, text: str, wanted: Sequence[str], name: str) -> list[
     if wanted:
         absent = [s for s in wanted if s not in present]
         if absent:
-            raise InputError(f"{name} has no sample '{absent[0][:40]}'; it has {', '.join(present[:8])}.")
+            raise InputError(
+                f"{name} has no sample '{absent[0][:40]}' among its {len(present)}; take a name of its #CHROM line."
+            )
         return list(wanted)
     head = [line for line in text[:1_000_000].split("\n") if line.startswith("##")]
     tumor = [line.split("=", 1)[1].strip() for line in head if line.startswith("##tumor_sample=")]
