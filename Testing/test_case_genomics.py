@@ -224,7 +224,7 @@ def test_analyze_puts_the_row_of_a_table_into_case_and_report(base):
     text = page.by_id("clinical").text
     assert "Mutant-allele tumor heterogeneity (MATH) 31.5" in text
     assert "Tumor mutational burden missing: the cell of genomics.csv is empty" in text
-    assert "Lymph node category (N) N1 given by the user" in text
+    assert "Age 52 years the user" in text
     assert "Not given: longest diameter before treatment, early change of the longest diameter, Ki-67 index" in text
     assert "P1" in page.by_id("identity").text
 

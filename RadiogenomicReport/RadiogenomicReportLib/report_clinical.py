@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from IITHModuleLib.case_values import KNOWN_VALUES
+from IITHModuleLib.model_inputs import CLINICAL
 
 from .genomics.feature_terms import gene_feature, genomic_name
-from .report_numbers import MISSING, is_number, number, setting, unit_text, whole, with_unit
+from .report_numbers import MISSING, NBSP, is_number, number, setting, unit_text, whole, with_unit
 from .report_output import ReportNumber, missing_or
 from .report_terms import input_in_sentence, input_name, input_value_text
 
-# The standard values that no image tells.
-CLINICAL = tuple(
-    name for name, known in KNOWN_VALUES.items() if known.preset in ("clinical", "reader-longest-diameter")
-)
 # A longer table hides what matters; the numbers beside the report hold every value.
 MAX_ROWS = 60
-_SOURCES = {"user": "given by the user", "table": "from a table", "DICOM header": "DICOM header"}
+_SOURCES = {"user": "the user", "table": "a table", "DICOM header": "the DICOM header"}
 _GENE_COLUMNS = ("mutated", "mutations", "vaf_sum")
 
 
@@ -45,7 +42,7 @@ def clinical_text(name: str, value: float) -> str:
     words = input_value_text(name, value)
     if words is not None:
         return words
-    return f"N{value:g}" if name == "n_stage" else with_unit(value, KNOWN_VALUES[name].unit)
+    return f"N{value:g}" if name == "n_stage" else f"{setting(value)}{NBSP}{KNOWN_VALUES[name].unit}"
 
 
 def _genomics(found: dict) -> dict:
