@@ -462,9 +462,9 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
     @staticmethod
     def _patients(tables, columns):
         """The table nodes as one table of patients; called by their numbers, because a name may be a patient's."""
+        from IITHModuleLib.table_file import table_of_cells
         from RadiogenomicReportLib.clinical.column_mapping import EMPTY, load_mapping
         from RadiogenomicReportLib.clinical.patient_table import join_tables
-        from RadiogenomicReportLib.clinical.table_file import table_of_cells
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.errors import InputError
 

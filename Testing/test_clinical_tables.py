@@ -69,6 +69,32 @@ def test_separators_decimal_commas_encodings_and_gzip(tmp_path):
     assert table.lines == (2, 4)
 
 
+@pytest.mark.parametrize(
+    ("separator", "cells", "values"),
+    [
+        (",", ('"0,512"', '"1,234"', '"12,5"'), [0.512, 1.234, 12.5]),  # the column shows what its commas are
+        (",", ('"1,234"', '"12,000"', "890"), [1234, 12000, 890]),
+        (",", ('"1,234,567"', '"1,234.5"', "-2"), [1234567, 1234.5, -2]),
+        (";", ("1,234", "12,000", "890"), [1.234, 12, 890]),  # where semicolons separate, commas are decimal signs
+        ("\t", ("1,5e-3", "2,250", "0"), [0.0015, 2.25, 0]),
+        (";", ("1.234,5", "7", "8"), [1234.5, 7, 8]),
+    ],
+)
+def test_commas_in_numbers_are_read_by_column_and_separator(tmp_path, separator, cells, values):
+    text = "\n".join(separator.join(row) for row in (("patient", "size"), *zip("ABC", cells, strict=True)))
+    table = read_patient_table([write(tmp_path / "t.csv", text + "\n")])
+    np.testing.assert_allclose(table.variable("size").values, values, rtol=1e-15)
+
+
+def test_contradicting_commas_and_impossible_follow_up_are_refused(tmp_path):
+    table = read_patient_table([write(tmp_path / "t.csv", 'patient,size\nA,"1,5"\nB,"1,234,567"\n')])
+    with pytest.raises(InputError, match="are decimal signs in some cells"):
+        table.variable("size").values  # noqa: B018
+    table = read_patient_table([write(tmp_path / "t.csv", "patient,rfs_years\nA,900\nB,3\n")])
+    with pytest.raises(InputError, match=r"Line 2 of t\.csv: the follow-up time rfs_years is longer than a century"):
+        table.variable("rfs_time").values  # noqa: B018
+
+
 def test_workbook_sheets_are_joined_on_the_patient(tmp_path):
     import openpyxl
 

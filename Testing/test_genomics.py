@@ -158,6 +158,50 @@ def test_vcf_genes_classes_and_fractions(tmp_path):
         read_vcf(write(tmp_path / "z.vcf", re.sub(r"##INFO.*\n", "", VCF)))
 
 
+@pytest.mark.parametrize(
+    ("ref", "alt", "terms", "expected"),
+    [
+        ("AC", "A", "frameshift_variant&splice_region_variant", "Frame_Shift_Del"),
+        ("A", "T", "stop_gained&splice_region_variant", "Nonsense_Mutation"),
+        ("A", "ATTT", "inframe_insertion&splice_region_variant", "In_Frame_Ins"),
+        ("A", "T", "missense_variant,T|stop_gained", "Nonsense_Mutation"),  # two transcripts
+        ("A", "T", "splice_region_variant&intron_variant", "Splice_Region"),
+        ("ATTT", "A", "protein_altering_variant", "In_Frame_Del"),
+        ("A", "T", "splice_polypyrimidine_tract_variant&intron_variant", "Splice_Region"),
+    ],
+)
+def test_vcf_takes_the_most_severe_consequence(tmp_path, ref, alt, terms, expected):
+    pytest.importorskip("vcfpy")
+    annotations = ",".join(f"{alt}|{t.split('|')[-1]}|x|TP53|x" for t in terms.split(","))
+    row = f"1\t10\t.\t{ref}\t{alt}\t.\tPASS\tANN={annotations}\tGT:AD\t0/0:50,0\t0/1:30,10\n"
+    found = read_vcf(write(tmp_path / "x.vcf", VCF[: VCF.index("1\t10")] + row))
+    assert found.variant_class.tolist() == [expected]
+
+
+def test_vcf_of_vep_tells_alleles_apart_and_counts_stay_fractions(tmp_path):
+    pytest.importorskip("vcfpy")
+    head = VCF[: VCF.index("1\t10")].replace("ID=ANN", "ID=CSQ")
+    head = head.replace(
+        'Type=String,Description="x">', 'Type=String,Description="Format: Allele|Consequence|SYMBOL">', 1
+    )
+    rows = "1\t10\t.\tCA\tC,CAT\t.\tPASS\tCSQ=-|frameshift_variant|G1,AT|synonymous_variant|G1\tGT:AD\t0/0:9,0,0\t"
+    rows += "1/2:5,10,5\n1\t20\t.\tA\tG\t.\tPASS\tCSQ=G|missense_variant|G2\tGT:FREQ\t0/0:0\t0/1:40\n"
+    found = read_vcf(write(tmp_path / "x.vcf", head + rows))
+    assert found.variant_class.tolist() == ["Frame_Shift_Del", "Silent", "Missense_Mutation"]
+    assert found.vaf == pytest.approx([0.5, 0.25, 0.4])
+
+
+def test_maf_rows_of_one_variant_count_once_and_signs_of_percent_are_read(tmp_path):
+    head = "Hugo_Symbol\tVariant_Classification\tTumor_Sample_Barcode\tChromosome\tStart_Position"
+    head += "\tTumor_Seq_Allele2\tt_vaf\n"
+    rows = ("A\t1\t100\tT\t40%", "A\t1\t100\tT\t40%", "A\t1\t100\tG\t0.5%", "B\t1\t100\tT\t20%")
+    text = head + "".join(f"TP53\tMissense_Mutation\t{row}\n" for row in rows)
+    found = read_maf(write(tmp_path / "x.maf", text))
+    assert found.vaf == pytest.approx([0.4, 0.005, 0.2])
+    assert "1 rows of x.maf repeat a variant" in found.notes[0]
+    assert found.malformed == ()
+
+
 def test_copy_number_burden_of_ratios_and_copies(tmp_path):
     text = "Sample\tChromosome\tStart\tEnd\tNum_Probes\tSegment_Mean\n"
     text += "A\t1\t1\t600\t9\t0.5\nA\t2\t1\t300\t9\t-0.1\nA\tchr3\t1\t100\t9\t-0.2\n"

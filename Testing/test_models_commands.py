@@ -268,7 +268,7 @@ def test_a_table_is_scored_row_by_row_and_faults_stay_with_their_row(tmp_path, c
     assert list(rows) == ["both", "volume", "zero", "text", "huge"]
     assert rows["both"]["form"] == "volume and enhancing fraction"
     assert rows["both"]["in_range"] == "1"
-    assert "n_stage is missing (the cell is empty)" in rows["both"]["reason"]
+    assert "n_stage is missing (the table has no column n_stage)" in rows["both"]["reason"]
     assert rows["volume"]["form"] == "volume only"
     assert "cell is empty" in rows["volume"]["reason"]
     assert (rows["zero"]["value"], rows["text"]["value"]) == ("", "")
@@ -282,6 +282,30 @@ def test_a_table_is_scored_row_by_row_and_faults_stay_with_their_row(tmp_path, c
     single = json.loads(run(capsys, "score", "rfs-duke-v1", case, "--json")[1])
     assert float(rows["both"]["value"]) == pytest.approx(single["value"], rel=1e-5)
     assert float(rows["both"]["survival_5y"]) == pytest.approx(single["survival"][1]["probability"], rel=1e-5)
+
+
+def test_tables_of_other_programs_are_scored_and_faulty_lines_refused(tmp_path, capsys):
+    plain = tmp_path / "plain.csv"
+    plain.write_text("patient_id,lesion_volume_mm3\n=A,2000.5\n")
+    code, text, _ = run(capsys, "score", "rfs-duke-v1", plain)
+    header, row = csv.reader(io.StringIO(text))
+    assert (code, row[0]) == (0, "'=A")
+    assert header.index("in_range") < header.index("warnings") < header.index("value")
+    forms = {
+        "semicolons.csv": "patient_id;lesion_volume_mm3\n=A;2000,5\n".encode("utf-8-sig"),
+        "tabs.tsv": "patient_id\tlesion_volume_mm3\n=A\t2000,5\n".encode("utf-16"),
+    }
+    for name, content in forms.items():
+        (tmp_path / name).write_bytes(content)
+        assert run(capsys, "score", "rfs-duke-v1", tmp_path / name)[1] == text
+    for content, word in (
+        ("patient_id,lesion_volume_mm3,age_years\nA,2000,5,52\n", "4 cells"),  # a decimal comma without quotes
+        ("lesion_volume_mm3,lesion_volume_mm3\n1,2\n", "twice"),
+    ):
+        plain.write_text(content)
+        code, text, error = run(capsys, "score", "rfs-duke-v1", plain)
+        assert (code, text, error.count("\n")) == (2, "", 1)
+        assert word in error
 
 
 def test_a_table_as_json_keeps_rows_in_order(tmp_path, capsys):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from IITHModuleLib.heterogeneity.index_model import load_index_model
 from IITHModuleLib.model_file import load_model
 from IITHModuleLib.resources import resource_path
 from SubregionHabitatLib.errors import InputError
@@ -147,3 +148,11 @@ def test_features_of_a_model_need_their_own_unit_and_preset(tmp_path, change, wo
     (tmp_path / "model.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=word):
         load_model(tmp_path)
+
+
+def test_an_index_whose_comparison_with_an_outcome_is_incomplete_is_refused(tmp_path):
+    content = json.loads((resource_path("Models", "iith-duke-v1") / "model.json").read_text())
+    del content["training"]["survival"]["models"][0]["c_apparent"]["high"]
+    (tmp_path / "model.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match="training/survival"):
+        load_index_model(tmp_path)

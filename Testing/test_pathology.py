@@ -48,6 +48,15 @@ def test_aggregates_are_those_of_numpy(tmp_path):
     assert not any("Centroid" in k for k in row)
 
 
+def test_decimal_commas_of_a_table_give_the_same_numbers(tmp_path):
+    path = qupath(tmp_path / "q.tsv", 2)
+    (tmp_path / "c.tsv").write_text(path.read_text(encoding="utf-8").replace(".", ",").replace(",svs", ".svs"))
+    first, second = CellMeasurements(), CellMeasurements()
+    read_cell_table(path, first)
+    read_cell_table(tmp_path / "c.tsv", second)
+    assert patient_rows(second, 20) == patient_rows(first, 20)
+
+
 def test_morphological_heterogeneity_is_the_mean_z_of_the_sds(tmp_path):
     cells = CellMeasurements()
     read_cell_table(qupath(tmp_path / "q.tsv"), cells)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from SubregionHabitatLib.errors import InputError
 
+from .cell_values import number as read_number
 from .feature_values import feature_key, feature_unit, is_feature_name
+from .table_file import is_missing
 
 
 @dataclass(frozen=True)
@@ -270,13 +272,24 @@ def case_values_from_row(row: Mapping[str, str], others: Sequence[str] = ()) -> 
         if name not in row or known is None:
             continue
         text = (row[name] or "").strip()
-        if text == "" or text.lower() in ("na", "nan", "none"):
+        if is_missing(text):
             values[name] = CaseValue(None, known.unit, "table", "the cell is empty")
             continue
-        try:
-            number = float(text)
-        except ValueError:
-            raise InputError(f"{name} is '{text[:40]}', which is not a number; correct the cell.") from None
-        values[name] = CaseValue(number, known.unit, "table")
+        value = read_number(text)
+        if value is None:
+            raise InputError(f"{name} is '{text[:40]}', which is not a number; correct the cell.")
+        values[name] = CaseValue(value, known.unit, "table")
         check_case_value(name, values[name])
+    return values
+
+
+def case_values_from_columns(row: Mapping[str, str], names: Sequence[str]) -> dict[str, CaseValue]:
+    """The inputs ``names`` of a model from one row of a user's table (column -> text); one whose column the table does
+    not have is missing with that reason. Raises InputError as ``case_values_from_row`` does."""
+    held = {name: row[column_of(name)] for name in names if column_of(name) in row}
+    values = case_values_from_row(held, names)
+    for name in names:
+        known = value_definition(name)
+        if name not in held and known is not None:
+            values[name] = CaseValue(None, known.unit, "table", f"the table has no column {column_of(name)}")
     return values

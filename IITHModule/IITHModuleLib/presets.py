@@ -6,8 +6,6 @@ for kinetic maps. Sources of the shipped values: algorithms.md section 1.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,7 +13,9 @@ from SubregionHabitatLib.errors import InputError
 
 from .native.image_filters import expand_image_types
 from .resources import resource_path
+from .untrusted_json import read_json
 
+MAX_BYTES = 1_000_000
 SCHEMA = "iith-preset/1"
 INTERPOLATORS = ("linear", "bspline", "nearest")
 
@@ -67,11 +67,10 @@ def load_preset(name_or_path: str | Path) -> Preset:
                 f"The preset {name_or_path} is unknown; choose one of {', '.join(preset_names())} or give a .json file."
             )
         path = resource_path("Presets", f"{name_or_path}.json")
+    data, digest = read_json(path, "preset file", MAX_BYTES)
     try:
-        raw = path.read_bytes()
-        data = json.loads(raw)
-        return _parse(data, hashlib.sha256(raw).hexdigest())
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return _parse(data, digest)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(
             f"The preset file {path.name} cannot be used ({type(error).__name__}: {error}); compare it with the "
             "shipped presets."

@@ -95,7 +95,25 @@ class IndexModel:
 def load_index_model(path_or_id: str | Path) -> IndexModel:
     """Read a model folder, a model.json or a shipped model of this kind; InputError when it is not sound."""
     loaded = FORMAT.load(path_or_id)
-    return IndexModel(loaded.head, loaded.model, loaded.digest, find_model(path_or_id))
+    model = IndexModel(loaded.head, loaded.model, loaded.digest, find_model(path_or_id))
+    _check_survival(model)
+    return model
+
+
+def _check_survival(model: IndexModel) -> None:
+    """InputError where the comparison with an outcome, which every score shows, is not what training writes."""
+    try:
+        shown = model.performance
+        numbers = [] if shown["internal"] is None else list(shown["internal"].values())
+        sound = all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers)
+        sound = sound and isinstance(shown["verdict"], str)
+    except (KeyError, TypeError, IndexError, AttributeError):
+        sound = False
+    if not sound:
+        raise InputError(
+            f"{model.path} does not say in training/survival how the index compares with an outcome; use the file as "
+            "it was published."
+        )
 
 
 def score_index(model: IndexModel, features: FeatureTable | Mapping[FeatureKey, float | None] | None) -> Score:

@@ -10,15 +10,16 @@ import numpy as np
 
 from SubregionHabitatLib.errors import InputError
 
+from ..cell_values import number, with_points
 from ..feature_values import CURVE_IMAGE, phase_number
 from ..heterogeneity.exam_table import ExamTable, read_exam_table
 from ..heterogeneity.feature_matrix import FeatureKey
 from ..kinetic_curves import STATISTICS
+from ..table_file import TextTable, is_missing, read_text_table
 from .recipe import ClinicalColumn, Recipe
 from .table import count
 
 _LOG_VOLUME = FeatureKey("lesion", "kinetic", "kinetic_size_LogVolume")
-_EMPTY = ("", "na", "nan", "none")
 
 
 @dataclass(frozen=True)
@@ -185,21 +186,20 @@ def _counts_differ(values: np.ndarray, places: np.ndarray) -> bool:
 
 def _outcomes(recipe: Recipe, table: ExamTable, path: Path):
     """Rows of the table that can be used, their event, time and clinical values, and notes on the others."""
-    frame, patient_column = _read_outcomes(path)
+    outcomes, patient_column = _read_outcomes(path)
     columns = [recipe.outcome["event"], recipe.outcome.get("time_days")]
     columns = [c for c in columns if c] + [v.column for v in recipe.clinical]
     for column in columns:
-        if column not in frame.columns:
+        if column not in outcomes.columns:
             raise InputError(f"The outcome table {path} has no column {column}; name the column as the protocol does.")
-    has_visit = "visit" in frame.columns
+    visits = outcomes.columns.get("visit")
     by_exam: dict[tuple[str, str], int] = {}
     by_patient: dict[str, list[int]] = {}
-    for i, row in enumerate(frame.to_dict("records")):
-        patient = row[patient_column].strip()
+    for i, patient in enumerate(outcomes.columns[patient_column]):
         by_patient.setdefault(patient, []).append(i)
-        if has_visit and by_exam.setdefault((patient, row["visit"].strip()), i) != i:
+        if visits is not None and by_exam.setdefault((patient, visits[i]), i) != i:
             raise InputError(f"The outcome table {path} has the patient {patient} with one visit twice; keep one row.")
-    cells = {c: _numbers(frame[c].tolist(), c, path) for c in dict.fromkeys(columns)}
+    cells = {c: _numbers(outcomes.columns[c], c, path) for c in dict.fromkeys(columns)}
     places = []
     for patient, visit in zip(table.patients, table.visits, strict=True):
         rows = by_patient.get(patient, [])
@@ -259,38 +259,20 @@ def _clinical_value(value: ClinicalColumn, number: float) -> float:
     return number if value.at_least is None or np.isnan(number) else float(number >= value.at_least)
 
 
-def _read_outcomes(path: Path):
-    import pandas as pd
-
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"The table {path} does not exist; give its path.")
-    try:
-        if path.suffix.lower() in (".xlsx", ".xlsm"):
-            from .table import _read_workbook
-
-            frame = _read_workbook(path, 0).astype(str)
-        else:
-            frame = pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", dtype=str, keep_default_na=False)
-    except (ValueError, OSError, KeyError) as error:
-        raise InputError(
-            f"The table {path} cannot be read ({str(error)[:120]}); give a CSV, TSV or XLSX file."
-        ) from None
+def _read_outcomes(path: Path) -> tuple[TextTable, str]:
+    """The outcome table and the name of its patient column."""
+    table = read_text_table(path)
     for name in ("patient", "patient_id"):
-        if name in frame.columns:
-            return frame, name
+        if name in table.columns:
+            return table, name
     raise InputError(f"The outcome table {path} has no column patient or patient_id; add one.")
 
 
-def _numbers(cells: list[str], column: str, path: Path) -> list[float]:
+def _numbers(cells: Sequence[str], column: str, path: Path) -> list[float]:
     numbers = []
-    for cell in cells:
-        text = cell.strip().lower()
-        try:
-            number = np.nan if text in _EMPTY else float(text)
-        except ValueError:
-            raise InputError(f"The column {column} of {path} holds '{cell[:30]}', no number; correct it.") from None
-        if np.isinf(number):
-            raise InputError(f"The column {column} of {path} holds an infinite number; correct it.")
-        numbers.append(number)
+    for cell in with_points(cells, column, str(path)):
+        value = np.nan if is_missing(cell) else number(cell)
+        if value is None:
+            raise InputError(f"The column {column} of {path} holds '{cell[:30]}', no number; correct it.")
+        numbers.append(value)
     return numbers

@@ -6,6 +6,8 @@ Every row that is not used is counted with its reason.
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import numpy as np
 from SubregionHabitatLib.errors import InputError
 
 from ..case_values import KNOWN_VALUES
+from ..table_file import check_workbook, decode, read_bounded, separator_of, unpacked
 from ..transforms import TRANSFORMS, needs_positive
 from .protocol import FeatureChoice
 
@@ -58,8 +61,11 @@ def read_table(path: Path, spec: dict, join_on: str):
         if path.suffix.lower() in (".xlsx", ".xlsm"):
             frame = _read_workbook(path, spec.get("sheet", 0))
         else:
-            frame = pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", low_memory=False)
-    except (ValueError, OSError, KeyError) as error:
+            text, _ = decode(unpacked(path, read_bounded(path)), path.name)
+            separator = separator_of(text)
+            decimal = "," if separator == ";" else "."
+            frame = pd.read_csv(io.StringIO(text), sep=separator, decimal=decimal, low_memory=False)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(
             f"The table {path} cannot be read ({str(error)[:120]}); give a CSV, TSV or XLSX file."
         ) from None
@@ -85,9 +91,11 @@ def _read_workbook(path: Path, sheet):
         raise InputError(
             f"Reading {path} needs the package openpyxl; run `pip install openpyxl` or save the sheet as CSV."
         ) from None
+    data = read_bounded(path)
+    check_workbook(path, data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # openpyxl on Excel extensions it skips
-        return pd.read_excel(path, sheet_name=sheet)
+        return pd.read_excel(io.BytesIO(data), sheet_name=sheet)
 
 
 def count(n: int, noun: str = "row") -> str:

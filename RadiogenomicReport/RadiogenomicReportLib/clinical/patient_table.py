@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from IITHModuleLib.table_file import EXCEL_SUFFIXES, TextTable, is_missing, read_text_table
 from SubregionHabitatLib.errors import InputError
 
 from .column_mapping import EMPTY, ColumnMapping, ColumnSpec
 from .standard_variables import PATIENT_SYNONYMS, STANDARD, plain, recognize
-from .table_file import EXCEL_SUFFIXES, TextTable, is_missing, read_text_table
 from .variable_values import Variable, make_variable
 
 MAX_LEVELS = 12
@@ -97,7 +97,7 @@ class PatientTable:
 
 
 def _all_numbers(texts) -> bool:
-    from .cell_values import number
+    from IITHModuleLib.cell_values import number
 
     return all(number(t) is not None for t in texts)
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from SubregionHabitatLib.errors import InputError
-
-from .cell_values import (
+from IITHModuleLib.cell_values import (
     convert_unit,
     number,
     read_categories,
@@ -16,11 +14,14 @@ from .cell_values import (
     read_numbers,
     read_yes_no,
 )
+from IITHModuleLib.table_file import is_missing
+from SubregionHabitatLib.errors import InputError
+
 from .column_mapping import ColumnSpec
 from .standard_variables import STANDARD, StandardVariable, recognize, unit_in_name
-from .table_file import is_missing
 
 MAX_CATEGORIES = 30
+MAX_DAYS = 36525  # of a follow-up: a century
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,12 @@ def _from_column(spec: ColumnSpec, standard: StandardVariable | None, where: str
         if given is None:
             raise InputError(f"The unit of the follow-up times in '{column}' is unknown; say days, months or years.")
         values = read_numbers(texts, lines, column, where) * convert_unit(given, "days", column)
-        bad = np.flatnonzero(values < 0)
-        if bad.size:
-            raise InputError(
-                f"Line {lines[bad[0]]} of {where}: the follow-up time {column} is negative; correct the cell."
-            )
+        for bad, what in ((values < 0, "negative"), (values > MAX_DAYS, "longer than a century")):
+            if bad.any():
+                raise InputError(
+                    f"Line {lines[np.flatnonzero(bad)[0]]} of {where}: the follow-up time {column} is {what}; correct "
+                    "the cell or the unit of the column."
+                )
         return Variable(spec.name, label, "time", "days", values)
     if kind != "number":
         raise InputError(f"'{kind}' is no kind of variable ({spec.name}); use number, yes_no, category, time or event.")
@@ -204,10 +206,9 @@ def _duration(spec: ColumnSpec, label: str, columns: list) -> Variable:
         if start is None or end is None:
             continue
         values[k] = (end - start).days
-        if values[k] < 0:
-            raise InputError(
-                f"Line {lines[k]} of {where}: {spec.name} ends before it begins ({spec.columns[0]}); correct the dates."
-            )
+        if not 0 <= values[k] <= MAX_DAYS:
+            fault = "ends before it begins" if values[k] < 0 else "lasts longer than a century"
+            raise InputError(f"Line {lines[k]} of {where}: {spec.name} {fault} ({spec.columns[0]}); correct the dates.")
     if (spec.kind or "time") == "time":
         return Variable(spec.name, label, "time", "days", values)
     return Variable(

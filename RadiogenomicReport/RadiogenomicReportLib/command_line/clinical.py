@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 from pathlib import Path
 
+from IITHModuleLib.cell_values import number
+from IITHModuleLib.table_file import is_missing, read_text_table
+from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import InputError
 
+MAX_FILE_BYTES = 10_000_000
 _YES = {"1", "pos", "positive", "yes", "+", "true"}
 _NO = {"0", "neg", "negative", "no", "-", "false"}
 _NAMES = {
@@ -51,25 +53,23 @@ def clinical_values(args: argparse.Namespace) -> dict[str, float]:
 
 def read_clinical_file(path: Path) -> dict[str, str]:
     """The columns hr, her2, age and so on of a CSV file with one row, or the same keys of a JSON object."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The clinical file {path.name} cannot be read; give a CSV or JSON text file.") from error
     if path.suffix.lower() == ".json":
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"The clinical file {path.name} is not valid JSON; correct it.") from error
-        rows = [data] if isinstance(data, dict) else []
+        content, _ = read_json(path, "clinical file", MAX_FILE_BYTES)
+        row = {str(k).strip().lower(): "" if v is None else str(v) for k, v in content.items()}
     else:
-        rows = list(csv.DictReader(text.splitlines()))
-    if len(rows) != 1:
-        raise InputError(f"The clinical file {path.name} must hold exactly one patient; it holds {len(rows)}.")
-    row = {str(k).strip().lower(): "" if v is None else str(v) for k, v in rows[0].items()}
+        table = read_text_table(path)
+        if len(table) != 1:
+            raise InputError(f"The clinical file {path.name} must hold exactly one patient; it holds {len(table)}.")
+        row = {name.lower(): cells[0] for name, cells in table.columns.items()}
     found = {name: row[name] for name in _NAMES if name in row}
     if not found:
         raise InputError(f"The clinical file {path.name} has none of the columns hr, her2, age; name them so.")
-    return found
+    return {name: "" if _is_missing(name, text) else text for name, text in found.items()}
+
+
+def _is_missing(name: str, text: str) -> bool:
+    """A receptor written "-" is negative, not missing."""
+    return is_missing(text) and not (name in ("hr", "her2") and text.strip() in _NO)
 
 
 def _number(name: str, text: str) -> float:
@@ -80,8 +80,8 @@ def _number(name: str, text: str) -> float:
         if word in _NO or word == "0.0":
             return 0.0
         raise InputError(f"{name} is {text[:20]!r}; give 0 (negative) or 1 (positive).")
-    try:
-        return float(word)
-    except ValueError:
+    value = number(word)
+    if value is None:
         what = "a number of years" if name.startswith("age") else "a number"
-        raise InputError(f"{name} is {text[:20]!r}, which is not {what}; correct it.") from None
+        raise InputError(f"{name} is {text[:20]!r}, which is not {what}; correct it.")
+    return value

@@ -11,24 +11,26 @@ from pathlib import Path
 
 from IITHModuleLib.case_values import (
     KNOWN_VALUES,
+    case_values_from_columns,
     case_values_from_json,
-    case_values_from_row,
     column_of,
     user_value,
 )
+from IITHModuleLib.cell_values import with_points
 from IITHModuleLib.feature_inputs import feature_names, with_features
 from IITHModuleLib.model_file import Model, load_model, model_kind
 from IITHModuleLib.score_text import score_text
 from IITHModuleLib.scoring import Score, score_case, try_score_case
+from IITHModuleLib.table_file import read_text_table
 from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import CaseRefused, InputError
 
+from ..table_writer import safe_cell
 from .clinical import add_clinical_arguments, clinical_values
 from .score_features import score_exams
 from .score_phenotype import add_visit_arguments
 
 MAX_CASE_BYTES = 20_000_000
-MAX_TABLE_BYTES = 200_000_000
 # Kinds that read features instead of standard values -> module of this package with run(args).
 OTHER_KINDS = {"phenotype_centroid": ".score_phenotype", "heterogeneity_index": ".score_index"}
 
@@ -109,30 +111,22 @@ def _run_table(model: Model, path: Path, as_json: bool, of_features: bool, cohor
 
 def _rows(path: Path, model: Model):
     """(patient, row) of the table; the patient is patient_id, or the row number where there is none."""
-    try:
-        if path.stat().st_size > MAX_TABLE_BYTES:
-            raise InputError(f"The table {path} is larger than {MAX_TABLE_BYTES // 10**6} MB; split it.")
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            columns = reader.fieldnames or []
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"The table {path} cannot be read ({error}); give a CSV text file.") from None
-    wanted = [column_of(f.name) for form in model.forms for f in form.features]
-    if not set(columns) & set(wanted):
-        raise InputError(f"The table {path} has none of the columns {', '.join(dict.fromkeys(wanted))}; name them so.")
-    if not rows:
-        raise InputError(f"The table {path} has no patients; add a row per patient.")
-    return [(row.get("patient_id") or str(number), row) for number, row in enumerate(rows, start=1)]
+    wanted = list(dict.fromkeys(column_of(f.name) for form in model.forms for f in form.features))
+    table = read_text_table(path)
+    held = [name for name in wanted if name in table.columns]
+    if not held:
+        raise InputError(f"The table {path} has none of the columns {', '.join(wanted)}; name them so.")
+    columns = {name: with_points(table.columns[name], name, table.name) for name in held}
+    patients = table.columns.get("patient_id", table.columns.get("patient", ("",) * len(table)))
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    return [(name or str(k), row) for k, (name, row) in enumerate(zip(patients, rows, strict=True), start=1)]
 
 
 def _score_row(model: Model, row: dict) -> Score | str:
     """The score, or the reason when a cell is unusable: faults stay with their row."""
     try:
         names = [f.name for form in model.forms for f in form.features]
-        return try_score_case(
-            model, case_values_from_row({**row, **{n: row.get(column_of(n), "") for n in names}}, names)
-        )
+        return try_score_case(model, case_values_from_columns(row, names))
     except InputError as error:
         return str(error)
 
@@ -140,15 +134,15 @@ def _score_row(model: Model, row: dict) -> Score | str:
 def _columns(model: Model) -> list[str]:
     horizons = [f"survival_{h.years:g}y" for h in model.forms[0].horizons]
     return [
-        "patient_id", "model", "version", "form", "value", "unit", "ci95_low", "ci95_high", *horizons, "group",
-        "percentile_in_training", "distance_to_cut", "in_range", "warnings", "reason",
+        "patient_id", "model", "version", "in_range", "warnings", "form", "value", "unit", "ci95_low", "ci95_high",
+        *horizons, "group", "percentile_in_training", "distance_to_cut", "reason",
     ]  # fmt: skip
 
 
 def _table_row(model: Model, patient: str, score: Score | str) -> dict:
-    row = {"patient_id": patient, "model": model.id, "version": model.version}
+    row = {"patient_id": safe_cell(patient), "model": model.id, "version": model.version}
     if isinstance(score, str) or score.refusal:
-        return row | {"reason": score if isinstance(score, str) else score.refusal}
+        return row | {"reason": safe_cell(score if isinstance(score, str) else score.refusal)}
     row |= {
         "form": score.form,
         "value": f"{score.value:.6g}",

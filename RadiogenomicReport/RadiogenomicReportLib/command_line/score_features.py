@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from IITHModuleLib.case_values import case_values_from_row, column_of
+from IITHModuleLib.case_values import case_values_from_columns, column_of
 from IITHModuleLib.feature_inputs import check_preset, feature_names, with_features
 from IITHModuleLib.feature_values import CURVE_IMAGE, feature_key, is_feature_name
 from IITHModuleLib.heterogeneity.exam_table import exam_cells, read_exam_table
@@ -38,7 +38,7 @@ def score_exams(model: Model, path: Path, cohort: Path | None) -> list[tuple[str
 
 def _score(model: Model, others: list[str], given: Mapping[str, str], features: Mapping) -> Score | str:
     try:
-        values = case_values_from_row({name: given.get(column_of(name), "") for name in others}, others)
+        values = case_values_from_columns(given, others)
         return try_score_case(model, with_features(model, values, features))
     except InputError as error:
         return str(error)

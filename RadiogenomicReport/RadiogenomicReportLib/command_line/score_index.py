@@ -9,11 +9,12 @@ import sys
 
 from SubregionHabitatLib.errors import CaseRefused, InputError
 
+from ..table_writer import safe_cell
 from .clinical import OPTIONS
 
 COLUMNS = (
-    "patient_id", "model", "version", "value", "unit", "group", "nearest_group_agrees", "percentile_in_training",
-    "distance_to_cut", "in_range", "features_missing", "warnings", "reason",
+    "patient_id", "model", "version", "in_range", "warnings", "value", "unit", "group", "nearest_group_agrees",
+    "percentile_in_training", "distance_to_cut", "features_missing", "reason",
 )  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def _run_table(model, args: argparse.Namespace) -> int:
 
 
 def _row(model, patient: str, score) -> dict:
-    row = {"patient_id": patient, "model": model.id, "version": model.version}
+    row = {"patient_id": safe_cell(patient), "model": model.id, "version": model.version}
     if score.refusal:
         return row | {"reason": score.refusal, "features_missing": len(score.inputs_missing)}
     return row | {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from SubregionHabitatLib.errors import CaseRefused, InputError
 
+from ..table_writer import safe_cell
 from .clinical import OPTIONS
 
 if TYPE_CHECKING:
@@ -108,14 +109,14 @@ def _run_table(loaded, args: argparse.Namespace) -> int:
 
 def _columns(loaded) -> list[str]:
     return [
-        "patient_id", "model", "version", "phenotype", "distance_ratio",
-        *(f"distance_{name}" for name in loaded.model.names), "features_missing", "features_extreme",
-        "ftv_change_percent", "longest_diameter_change_percent", "warnings", "reason",
+        "patient_id", "model", "version", "warnings", "features_missing", "features_extreme", "phenotype",
+        "distance_ratio", *(f"distance_{name}" for name in loaded.model.names), "ftv_change_percent",
+        "longest_diameter_change_percent", "reason",
     ]  # fmt: skip
 
 
 def _row(loaded, patient: str, result: PhenotypeResult | str) -> dict:
-    row = {"patient_id": patient, "model": loaded.head.id, "version": loaded.head.version}
+    row = {"patient_id": safe_cell(patient), "model": loaded.head.id, "version": loaded.head.version}
     if isinstance(result, str):
         return row | {"reason": result}
     score = result.score

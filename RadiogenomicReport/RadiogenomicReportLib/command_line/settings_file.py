@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import InputError
 
 MAX_BYTES = 10_000_000
@@ -22,7 +22,7 @@ def with_settings_file(parameters, path: Path | None):
         return parameters
     from SubregionHabitatLib.imaging_settings import settings_from_json, settings_to_json
 
-    wanted = _read(path)
+    wanted = read_json(path, "settings file", MAX_BYTES)[0]
     if "schema" in wanted and isinstance(wanted.get("parameters"), dict):
         wanted = wanted["parameters"]
     wanted = {name: value for name, value in wanted.items() if name not in _NOT_IMAGING}
@@ -30,20 +30,6 @@ def with_settings_file(parameters, path: Path | None):
         return settings_from_json(_merged(settings_to_json(parameters), wanted, "settings"))
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"The settings file {path.name} cannot be used: {error}. Correct it.") from error
-
-
-def _read(path: Path) -> dict:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"The settings file {path.name} is too large to be one; check the path given.")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"The settings file {path.name} cannot be read as JSON; check the path and the file."
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError(f"The settings file {path.name} must hold one JSON object; correct it.")
-    return content
 
 
 def _merged(base: dict, change: dict, where: str) -> dict:

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
+from IITHModuleLib.cell_values import read_numbers
+from IITHModuleLib.table_file import read_text_table
 from SubregionHabitatLib.errors import InputError
 
-from ..clinical.cell_values import read_numbers
 from ..clinical.standard_variables import plain
-from ..clinical.table_file import read_text_table
 from .expression import Expression
 from .sample_features import Value
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from IITHModuleLib.cell_values import read_numbers
+from IITHModuleLib.table_file import read_text_table
 from SubregionHabitatLib.errors import InputError
 
-from ..clinical.cell_values import read_numbers
 from ..clinical.standard_variables import plain
-from ..clinical.table_file import read_text_table
 from .sample_features import Value
 
 _SAMPLE = ("sample", "id", "sampleid", "tumorsamplebarcode", "gdcaliquot", "patient", "patientid")

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from IITHModuleLib.cell_values import read_numbers
+from IITHModuleLib.table_file import decode, read_bounded, read_text_table, unpacked
 from SubregionHabitatLib.errors import InputError
 
-from ..clinical.cell_values import read_numbers
 from ..clinical.standard_variables import plain
-from ..clinical.table_file import decode, read_bounded, read_text_table, unpacked
 
 METHODS = ("ssgsea", "gsva")
 _GENE_COLUMNS = ("hugosymbol", "gene", "genesymbol", "symbol", "genename", "geneid", "name", "metabolite", "compound")

@@ -7,10 +7,11 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from IITHModuleLib.table_file import decode, read_bounded
+from IITHModuleLib.training.table import file_digest
 from SubregionHabitatLib.errors import InputError
 
 from ..clinical.patient_table import read_patient_table
-from ..clinical.table_file import decode, read_bounded
 from ..cohort.figures_association import volcano
 from ..figures_style import report_style
 from .centroid_scores import LABEL, centroid_scores, read_centroids
@@ -104,6 +105,9 @@ def run_genomics(plan: GenomicsPlan) -> GenomicsResult:
             result.add(_by_patient(plan, expression_scores(plan, expression, result), expression.source))
     if plan.groups is not None:
         _add_differences(plan, expression, result)
+    named = [(path, "gene sets") for path in plan.gmt] + [(plan.pathways, "pathways"), (plan.groups, "groups")]
+    named.append((plan.samples, "list of samples"))
+    result.inputs += [{"name": p.name, "sha256": file_digest(p), "read_as": what} for p, what in named if p is not None]
     return result
 
 

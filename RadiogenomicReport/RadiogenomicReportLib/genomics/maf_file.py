@@ -11,15 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from IITHModuleLib.table_file import MAX_BYTES, decode, read_bounded, unpacked
 from SubregionHabitatLib.errors import InputError
 
-from ..clinical.table_file import MAX_BYTES, decode, read_bounded, unpacked
 from .mutations import NON_SYNONYMOUS, OTHER_CLASSES, MalformedRow, Mutations, as_fractions
 
 GENE, CLASS, SAMPLE = "Hugo_Symbol", "Variant_Classification", "Tumor_Sample_Barcode"
 _REQUIRED = (GENE, CLASS, SAMPLE)
 _COUNTS = ("t_ref_count", "t_alt_count")
 _DEPTH = "t_depth"
+# What makes two rows of a sample the same variant, as far as a file tells.
+_PLACE = ("chromosome", "start_position", "end_position", "reference_allele", "tumor_seq_allele1", "tumor_seq_allele2")
 _VAF_COLUMNS = ("t_vaf", "tumor_vaf", "i_tumorvaf_wu", "tumor_f", "vaf", "t_af", "tumor_allele_frequency", "af")
 MAX_MALFORMED_SHARE = 0.5
 
@@ -45,6 +47,12 @@ def read_maf(path: Path) -> Mutations:
     malformed += [MalformedRow(int(numbers[k]), reason) for k, reason in sorted(bad.items())]
     good = np.ones(len(kept), dtype=bool)
     good[list(bad)] = False
+    repeated = _repeated(frame) & good
+    if repeated.any():
+        good &= ~repeated
+        notes.append(
+            f"{int(repeated.sum()):,} rows of {path.name} repeat a variant of the same sample and gene and count once"
+        )
     if len(malformed) > MAX_MALFORMED_SHARE * (len(kept) + len(malformed) - len(bad)):
         first = min(malformed, key=lambda m: m.line)
         raise InputError(
@@ -87,7 +95,7 @@ def _parse(rows: list[str], header: list[str]):
     import pandas as pd
 
     lower = {name.lower(): name for name in header}
-    wanted = [*_REQUIRED, *(lower[n] for n in (*_COUNTS, _DEPTH, *_VAF_COLUMNS) if n in lower)]
+    wanted = [*_REQUIRED, *(lower[n] for n in (*_COUNTS, _DEPTH, *_VAF_COLUMNS, *_PLACE) if n in lower)]
     positions = sorted({header.index(name) for name in wanted})
     frame = pd.read_csv(
         io.BytesIO("\n".join(rows).encode("utf-8")), sep="\t", header=None, usecols=positions, dtype=str,
@@ -97,12 +105,20 @@ def _parse(rows: list[str], header: list[str]):
     return frame
 
 
+def _repeated(frame) -> np.ndarray:
+    """Which rows (N,) name a variant that an earlier row has for the same sample and gene, as maftools leaves out."""
+    place = [name for name in _PLACE if name in frame.columns]
+    if not {"chromosome", "start_position"} <= set(place):
+        return np.zeros(len(frame), dtype=bool)
+    return frame.duplicated([SAMPLE, GENE, *place]).to_numpy()
+
+
 def _numbers(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Numbers (N,), NaN where a cell is empty or not a number; and which cells hold something that is no number."""
     import pandas as pd
 
     texts = pd.Series(cells, dtype=object).str.strip()
-    empty = texts.str.lower().isin(("", ".", "na", "nan", "null", "none", "-")).to_numpy()
+    empty = texts.str.lower().isin(("", ".", "na", "nan", "null", "none", "-", "--")).to_numpy()
     values = pd.to_numeric(texts.where(~empty, None), errors="coerce").to_numpy(dtype=float)
     return values, ~empty & ~np.isfinite(values)
 
@@ -130,14 +146,19 @@ def _fractions(columns: dict, n: int) -> tuple[np.ndarray, str, dict[int, str]]:
             return vaf, "read counts", bad
     for name in _VAF_COLUMNS:
         if name in columns:
-            values, wrong = _numbers(columns[name])
+            signed = np.array([c.strip().endswith("%") for c in columns[name].tolist()], dtype=bool)
+            cells = np.array([c.strip().removesuffix("%") for c in columns[name].tolist()], dtype=object)
+            values, wrong = _numbers(cells)
             if np.isfinite(values).any():
                 bad |= {int(k): f"{name} is no number" for k in np.flatnonzero(wrong)}
                 bad |= {
                     int(k): f"{name} is below 0 or above 100" for k in np.flatnonzero((values < 0) | (values > 100))
                 }
-                vaf, how = as_fractions(np.where((values >= 0) & (values <= 100), values, np.nan), name)
-                return vaf, how, bad
+                values = np.where((values >= 0) & (values <= 100), values, np.nan)
+                if signed.any():
+                    shares, _ = as_fractions(np.where(signed, np.nan, values), name)
+                    return np.where(signed, values / 100, shares), f"{name}, with signs of percent", bad
+                return *as_fractions(values, name), bad
     return np.full(n, np.nan), "none: the file has neither read counts nor a VAF column", bad
 
 

@@ -10,33 +10,48 @@ from pathlib import Path
 
 import numpy as np
 
+from IITHModuleLib.table_file import decode, read_bounded, unpacked
 from SubregionHabitatLib.errors import InputError
 
-from ..clinical.table_file import decode, read_bounded, unpacked
 from .mutations import MalformedRow, Mutations, as_fractions
 
-# Sequence ontology term -> MAF class; indels of coding sequence are told apart by length below.
+# Sequence ontology term -> MAF class, the most severe first, in Ensembl's order; "Frame_Shift" and "In_Frame" are told
+# apart into insertions and deletions by length below, "By_Length" into all four.
 _CLASSES = {
-    "missense_variant": "Missense_Mutation",
+    "transcript_ablation": "Splice_Site",
+    "splice_acceptor_variant": "Splice_Site",
+    "splice_donor_variant": "Splice_Site",
+    "exon_loss_variant": "Splice_Site",
     "stop_gained": "Nonsense_Mutation",
+    "frameshift_variant": "Frame_Shift",
     "stop_lost": "Nonstop_Mutation",
     "start_lost": "Translation_Start_Site",
     "initiator_codon_variant": "Translation_Start_Site",
-    "splice_acceptor_variant": "Splice_Site",
-    "splice_donor_variant": "Splice_Site",
+    "inframe_insertion": "In_Frame",
+    "conservative_inframe_insertion": "In_Frame",
+    "disruptive_inframe_insertion": "In_Frame",
+    "inframe_deletion": "In_Frame",
+    "conservative_inframe_deletion": "In_Frame",
+    "disruptive_inframe_deletion": "In_Frame",
+    "missense_variant": "Missense_Mutation",
+    "rare_amino_acid_variant": "Missense_Mutation",
+    "protein_altering_variant": "By_Length",
+    "coding_sequence_variant": "By_Length",
+    "splice_donor_5th_base_variant": "Splice_Region",
     "splice_region_variant": "Splice_Region",
-    "frameshift_variant": "Frame_Shift",
-    "inframe_insertion": "In_Frame_Ins",
-    "conservative_inframe_insertion": "In_Frame_Ins",
-    "disruptive_inframe_insertion": "In_Frame_Ins",
-    "inframe_deletion": "In_Frame_Del",
-    "conservative_inframe_deletion": "In_Frame_Del",
-    "disruptive_inframe_deletion": "In_Frame_Del",
-    "synonymous_variant": "Silent",
+    "splice_donor_region_variant": "Splice_Region",
+    "splice_polypyrimidine_tract_variant": "Splice_Region",
+    "incomplete_terminal_codon_variant": "Silent",
+    "start_retained_variant": "Silent",
     "stop_retained_variant": "Silent",
-    "intron_variant": "Intron",
+    "synonymous_variant": "Silent",
+    "mature_miRNA_variant": "RNA",
+    "5_prime_UTR_premature_start_codon_gain_variant": "5'UTR",
     "5_prime_UTR_variant": "5'UTR",
     "3_prime_UTR_variant": "3'UTR",
+    "non_coding_transcript_exon_variant": "RNA",
+    "intron_variant": "Intron",
+    "non_coding_transcript_variant": "RNA",
     "upstream_gene_variant": "5'Flank",
     "downstream_gene_variant": "3'Flank",
     "intergenic_region": "IGR",
@@ -70,7 +85,10 @@ def read_vcf(path: Path, tumor_samples: Sequence[str] = (), passed_only: bool = 
         samples = _tumor_samples(reader, text, tumor_samples, path.name)
         annotation = _annotation(reader, path.name)
         rows, malformed, filtered = _records(reader, samples, annotation, passed_only, text)
-    vaf, how = as_fractions(np.array([r[3] for r in rows], dtype=float), "VCF")
+    # Shares from read counts are fractions whatever the file's own VAF field is written in.
+    vaf, counted = (np.array([r[k] for r in rows], dtype=t) for k, t in ((3, float), (4, bool)))
+    written, how = as_fractions(np.where(counted, np.nan, vaf), "VCF")
+    vaf = np.where(counted, vaf, written)
     notes = (f"{filtered:,} calls of {path.name} did not pass its filters and were left out",) if filtered else ()
     return Mutations(
         *(np.array([r[k] for r in rows], dtype=object) for k in range(3)),
@@ -78,7 +96,7 @@ def read_vcf(path: Path, tumor_samples: Sequence[str] = (), passed_only: bool = 
         samples=tuple(samples),
         source=path.name,
         sha256=hashlib.sha256(data).hexdigest(),
-        vaf_source="allele depths" if rows and all(r[4] for r in rows) else how,
+        vaf_source="allele depths" if rows and counted.all() else how,
         malformed=tuple(malformed),
         notes=notes,
     )
@@ -150,19 +168,32 @@ def _effect(record, number: int, alternative, annotation) -> tuple[str, str]:
     """Gene and MAF class of the most severe annotation of an alternative allele."""
     key, consequence_at, gene_at = annotation
     best, gene = None, ""
+    names = {alternative.value, _vep_allele(record, alternative), ""} if key == "CSQ" else {alternative.value, ""}
     for entry in record.INFO.get(key) or []:
         fields = str(entry).split("|")
         if len(fields) <= max(consequence_at, gene_at):
             continue
-        if fields[0] not in (alternative.value, "") and len(record.ALT) > 1 and key == "ANN":
+        if len(record.ALT) > 1 and fields[0] not in names:
             continue
         for term in fields[consequence_at].split("&"):
             if term in _SEVERITY and (best is None or _SEVERITY[term] < _SEVERITY[best]):
                 best, gene = term, fields[gene_at]
     name = _CLASSES.get(best, "Unknown")
-    if name == "Frame_Shift":
-        name += "_Ins" if len(alternative.value or "") > len(record.REF) else "_Del"
+    grown = len(alternative.value or "") - len(record.REF)
+    if name == "By_Length":
+        name = "Missense_Mutation" if not grown else "In_Frame" if grown % 3 == 0 else "Frame_Shift"
+    if name in ("Frame_Shift", "In_Frame"):
+        name += "_Ins" if grown > 0 else "_Del"
     return gene or "Unknown", name
+
+
+def _vep_allele(record, alternative) -> str:
+    """The allele as VEP writes it: without the first base where all alleles of a site with an indel share it."""
+    alleles = [record.REF, *(a.value or "" for a in record.ALT)]
+    indel = any(len(a) != len(record.REF) for a in alleles)
+    if indel and len({a[:1] for a in alleles}) == 1:
+        return (alternative.value or "")[1:] or "-"
+    return alternative.value or ""
 
 
 def _call_vaf(call, number: int) -> tuple[float, bool, bool]:

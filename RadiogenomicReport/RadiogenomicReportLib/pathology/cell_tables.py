@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from IITHModuleLib.training.table import file_digest
 from SubregionHabitatLib.errors import InputError
 
 from ..clinical.standard_variables import PATIENT_SYNONYMS, plain
@@ -96,7 +96,7 @@ def read_cell_table(
     if not rows:
         raise InputError(f"{path.name} has no row below its header; give a table with one row per cell or tile.")
     into.notes += [f"{n:,} cells of '{c}' in {path.name} are no numbers and were left out" for c, n in bad.items() if n]
-    into.sources.append({"name": path.name, "rows": rows, "sha256": _digest(path), "patient_column": patient})
+    into.sources.append({"name": path.name, "rows": rows, "sha256": file_digest(path), "patient_column": patient})
 
 
 def _header(path: Path) -> tuple[list[str], str]:
@@ -161,18 +161,13 @@ def _chunks(path: Path, separator: str, columns: list[str]):
 
 
 def _numbers(cells) -> tuple[np.ndarray, int]:
-    """Numbers with NaN where missing, and how many cells hold something else."""
+    """Numbers with NaN where missing, and how many cells hold something else. QuPath writes decimal commas where the
+    computer's language has them, and marks no thousands."""
     import pandas as pd
 
     texts = cells.str.strip()
     empty = texts.str.lower().isin(("", "na", "nan", "n/a", "null", "none"))
+    if texts.str.contains(",", regex=False).any():
+        texts = texts.where(~texts.str.fullmatch(r"-?\d+,\d+([eE][+-]?\d+)?"), texts.str.replace(",", ".", regex=False))
     values = pd.to_numeric(texts.where(~empty, None), errors="coerce").to_numpy(dtype=float)
     return values, int((~empty.to_numpy() & ~np.isfinite(values)).sum())
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

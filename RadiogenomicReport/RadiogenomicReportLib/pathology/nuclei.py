@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from IITHModuleLib.table_file import read_bounded
 from SubregionHabitatLib.errors import InputError
 
-from ..clinical.table_file import read_bounded
 from .cell_tables import ALL_CLASSES, CellMeasurements
 
 MAX_BYTES = 2_000_000_000

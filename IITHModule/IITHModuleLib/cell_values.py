@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
 import numpy as np
@@ -24,20 +24,45 @@ _EVENT = _YES | {"dead", "deceased", "recurred", "relapsed", "event", "recurred/
 _NO_EVENT = _NO | {"alive", "living", "censored", "diseasefree", "disease free", "no event", "no recurrence"}
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
-_COMMA = re.compile(r"[+-]?\d+,\d+")
+_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+# 1.234,5: points group the digits, so that the comma can only be the decimal sign.
+_POINTED = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")
+_GROUP_ONLY = re.compile(r"[+-]?\d{1,3}((,\d{3}){2,}(\.\d+)?|,\d{3}\.\d+)")
 
 
 def number(cell: str) -> float | None:
-    """A number written 1234.5, 1,234.5 or 1234,5 (one comma not followed by exactly three digits); else None."""
+    """A number written 1234.5, 1,234.5, 1.234,5 or 1234,5; else None.
+
+    One comma before exactly three digits can be either: 0,512 and 1234,567 are decimal, 1,234 is 1234; what the rest of
+    a column says about it is looked at by ``with_points``.
+    """
     text = cell.replace("\u2212", "-").strip()
-    if _GROUPED.fullmatch(text):
-        text = text.replace(",", "")
-    elif _COMMA.fullmatch(text):
+    if _POINTED.fullmatch(text):
+        text = text.replace(".", "").replace(",", ".")
+    elif _decides(text):
         text = text.replace(",", ".")
+    elif _GROUPED.fullmatch(text):
+        text = text.replace(",", "")
     if not _NUMBER.fullmatch(text):
         return None
     value = float(text)
     return value if np.isfinite(value) else None
+
+
+def _decides(text: str) -> bool:
+    """Whether a cell can only be read with its comma as decimal sign."""
+    if _POINTED.fullmatch(text):
+        return True
+    return bool(_COMMA.fullmatch(text)) and (not _GROUPED.fullmatch(text) or text.lstrip("+-").startswith("0"))
+
+
+def has_decimal_commas(cells: Sequence[str]) -> bool | None:
+    """How the commas of a column's numbers are meant, from its cells together: True as decimal signs, False as marks
+    of thousands, None where some cells say the one and some the other."""
+    texts = [c.replace("\u2212", "-").strip() for c in cells if "," in c]
+    decimal = any(_decides(t) for t in texts)
+    grouped = any(_GROUP_ONLY.fullmatch(t) for t in texts)
+    return None if decimal and grouped else decimal
 
 
 def convert_unit(unit: str, wanted: str, name: str) -> float:
@@ -52,10 +77,23 @@ def convert_unit(unit: str, wanted: str, name: str) -> float:
         ) from None
 
 
+def with_points(cells: Sequence[str], name: str, where: str) -> tuple[str, ...]:
+    """The cells of a column of numbers with decimal commas, where they are meant so, written as points; InputError
+    where its commas mark decimals in one cell and thousands in another."""
+    meant = has_decimal_commas(cells)
+    if meant is None:
+        raise InputError(
+            f"The commas in {name[:60]} of {where} are decimal signs in some cells and mark thousands in others; write "
+            "its numbers in one way."
+        )
+    return tuple(c.replace(",", ".") if _COMMA.fullmatch(c.strip()) else c for c in cells) if meant else tuple(cells)
+
+
 def read_numbers(cells, lines, name: str, where: str, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
-    """Numbers (N,) with NaN where a cell is missing; InputError names the first line that holds something else."""
+    """Numbers (N,) with NaN where a cell is missing; InputError names the first line that holds something else, or the
+    column where its commas mark decimals in one cell and thousands in another."""
     values = np.full(len(cells), np.nan)
-    for k, cell in enumerate(cells):
+    for k, cell in enumerate(with_points(cells, name, where)):
         if is_missing(cell):
             continue
         value = number(cell)

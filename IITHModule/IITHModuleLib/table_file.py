@@ -10,11 +10,12 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -31,6 +32,8 @@ MISSING_WORDS = frozenset(
         "[not applicable]", "missing",
     )
 )  # fmt: skip
+
+_DECIMAL = re.compile(r"[+\u2212-]?\d+(,\d+)?([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,11 @@ def read_text_table(path: Path, sheet: str | None = None) -> TextTable:
     digest = hashlib.sha256(data).hexdigest()
     if path.suffix.lower() in EXCEL_SUFFIXES:
         rows, notes, name = _workbook_rows(path, data, sheet), [], f"{path.name}, sheet {sheet or '1'}"
-    else:
-        text, notes = decode(unpacked(path, data), path.name)
-        rows, name = _text_rows(text, path.name), path.name
-    return _as_table(rows, name, digest, tuple(notes))
+        return _as_table(rows, name, digest, tuple(notes))
+    text, notes = decode(unpacked(path, data), path.name)
+    separator = separator_of(text)
+    table = _as_table(_text_rows(text, separator, path.name), path.name, digest, tuple(notes))
+    return _with_decimal_points(table) if separator == ";" else table
 
 
 def read_bounded(path: Path, limit: int = MAX_BYTES) -> bytes:
@@ -111,9 +115,29 @@ def decode(data: bytes, name: str) -> tuple[str, list[str]]:
         return data.decode("cp1252", errors="replace"), [f"{name} is not UTF-8; it was read as Windows-1252 text"]
 
 
-def _text_rows(text: str, name: str) -> list[tuple[int, list[str]]]:
+def separator_of(text: str) -> str:
+    """The separator of a table of text: the one of comma, semicolon and tab that its first line holds most."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(",;\t", key=first.count) if any(s in first for s in ",;\t") else ","
+    return max(",;\t", key=first.count) if any(s in first for s in ",;\t") else ","
+
+
+def _with_decimal_points(table: TextTable) -> TextTable:
+    """Columns of numbers with decimal commas written with points: a file is separated by semicolons where commas are
+    decimal signs, so that 1,234 is no thousand there."""
+    columns, changed = {}, []
+    for name, cells in table.columns.items():
+        known = [c for c in cells if not is_missing(c)]
+        if any("," in c for c in known) and all(_DECIMAL.fullmatch(c) for c in known):
+            changed.append(name)
+            cells = tuple(c.replace(",", ".") for c in cells)
+        columns[name] = cells
+    if not changed:
+        return table
+    note = f"{table.name} is separated by semicolons; the commas in {', '.join(changed)[:200]} are decimal signs"
+    return replace(table, columns=columns, notes=(*table.notes, note))
+
+
+def _text_rows(text: str, separator: str, name: str) -> list[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     rows = []
     try:
@@ -127,6 +151,15 @@ def _text_rows(text: str, name: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
+def check_workbook(path: Path, data: bytes) -> None:
+    """Raise InputError for a workbook that unpacks to more than is ever read; BadZipFile for what is none."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+            raise InputError(
+                f"The workbook {path.name} unpacks to more than {MAX_BYTES // 1_000_000:,} MB; give a smaller one."
+            )
+
+
 def _workbook_rows(path: Path, data: bytes, sheet: str | None) -> list[tuple[int, list[str]]]:
     try:
         import openpyxl
@@ -135,9 +168,7 @@ def _workbook_rows(path: Path, data: bytes, sheet: str | None) -> list[tuple[int
             f"Reading {path.name} needs the package openpyxl; run `pip install openpyxl` or save the sheet as CSV."
         ) from None
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise InputError(f"The workbook {path.name} unpacks to more than {MAX_BYTES // 1_000_000:,} MB.")
+        check_workbook(path, data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # extensions that openpyxl skips
             book = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
