@@ -204,6 +204,20 @@ def test_midnight_within_one_series_told_apart_by_clocks_alone(small, tmp_path):
     assert_same(read(small, tmp_path, night), small)
 
 
+def test_acquisition_times_order_phases_that_were_reconstructed_in_another_order(small, tmp_path):
+    def backwards(ds):
+        seconds = TIMES[phase_of(ds) - 1]
+        ds.AcquisitionTime, ds.ContentTime = clock_text(36000 + seconds), clock_text(39000 - seconds)
+        drop(ds, *NUMBER_TAGS, "SeriesTime")
+
+    found = read(small, tmp_path, backwards, per_phase=True)
+    assert_same(found, small)
+    assert found.timing.source == "AcquisitionTime"
+    assert found.timing.notes == (
+        "ContentTime puts the phases into another order than AcquisitionTime; AcquisitionTime was used.",
+    )
+
+
 def test_phases_with_different_clocks(small, tmp_path):
     """The pre-contrast series lost its ContentTime, the others their AcquisitionTime."""
 

@@ -17,6 +17,8 @@ MIN_STEP_S = 1.5
 AGREEMENT_S = 15.0
 # Clocks that read the time of day, so that one can stand in where another is missing.
 WALL_CLOCKS = ("ContentTime", "AcquisitionTime", "AcquisitionDateTime", "FrameAcquisitionDateTime", "SeriesTime")
+# Clocks that tell when the data of an image were acquired.
+ACQUISITION_CLOCKS = ("FrameAcquisitionDateTime", "AcquisitionTime", "AcquisitionDateTime", "TriggerTime")
 # A header's phase duration may exceed the step between phases by rounding only.
 LONGEST_PHASE_SHARE = 1.05
 WHOLE_EXAM_SHARE = 0.25
@@ -38,7 +40,7 @@ def order_phases(
     if times_s is not None:
         times = tuple(float(t) for t in times_s)
         check_times(times, len(chosen.phases))
-        order = next(iter(usable.values()))[0] if usable else known_order
+        order = next(iter(_without_contradicted(usable)[0].values()))[0] if usable else known_order
         resolution, words = _resolution(order, scan, times)
         sources = ("user",) * len(times)
         return order, times, Timing("user", "high", resolution, (*notes, *words), phase_sources=sources)
@@ -66,6 +68,8 @@ def order_phases(
 def _by_one_clock(
     usable: dict[str, tuple[list[PhaseFrames], list[float]]], scan: FolderScan, notes: list[str]
 ) -> tuple[list[PhaseFrames], tuple[float, ...], Timing]:
+    usable, words = _without_contradicted(usable)
+    notes = [*notes, *words]
     tag, (order, clock) = next(iter(usable.items()))
     others = {t: c for t, (o, c) in usable.items() if t != tag and o == order and t != "SeriesTime"}
     differing = [t for t, c in others.items() if not _agree(clock, c)]
@@ -85,6 +89,21 @@ def _by_one_clock(
         times,
         Timing(tag, confidence, resolution, (*notes, *words), phase_sources=sources, confirmed_by=confirmed),
     )
+
+
+def _without_contradicted(usable: dict) -> tuple[dict, list[str]]:
+    """``usable`` without a ContentTime that orders the phases otherwise than a clock of their acquisition does.
+
+    ContentTime may be that of a reconstruction, which can run in any order.
+    """
+    if "ContentTime" not in usable:
+        return usable, []
+    order = usable["ContentTime"][0]
+    better = next((t for t in ACQUISITION_CLOCKS if t in usable and usable[t][0] != order), None)
+    if better is None:
+        return usable, []
+    note = f"ContentTime puts the phases into another order than {better}; {better} was used."
+    return {t: found for t, found in usable.items() if found[0] == usable[better][0]}, [note]
 
 
 def _by_mixed_clocks(
