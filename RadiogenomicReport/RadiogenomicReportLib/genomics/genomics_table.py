@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from IITHModuleLib.table_file import TextTable, is_missing, read_text_table
 from IITHModuleLib.untrusted_json import read_json
 from SubregionHabitatLib.errors import InputError
 
 from ..clinical.standard_variables import plain
-from ..clinical.table_file import TextTable, is_missing, read_text_table
 from .genomics_folder import RECORD
 from .sample_features import Value
 
