@@ -48,6 +48,27 @@ def center_of(segmentation, segment_id):
     return np.array(segmentation.GetSegmentCenterRAS(segment_id))
 
 
+def composite():
+    return slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+
+
+def check_map_in_views(results, name: str, title: str):
+    """The map is in the views inside the breast, lesion and ring alone, and itself unchanged; returns what is shown."""
+    shown = slicer.mrmlScene.GetNodeByID(composite().GetForegroundVolumeID())
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(shown)
+    assert (legend.GetVisibility(), legend.GetTitleText()) == (1, title)
+    whole, seen = (slicer.util.arrayFromVolume(node) for node in (results.find(f"map.{name}"), shown))
+    region = np.zeros(whole.shape, dtype=bool)
+    for kind, segments in (("breast", ["breast"]), ("segmentation", ["lesion", "ring"])):
+        for segment in segments:
+            region |= slicer.util.arrayFromSegmentBinaryLabelmap(results.find(kind), segment, shown) > 0
+    assert 0 < region.mean() < 0.5
+    assert np.array_equal(seen, np.where(region, whole, np.nan), equal_nan=True)
+    assert np.isfinite(whole[~region]).any()
+    assert (shown.GetDisplayNode().GetApplyThreshold(), shown.GetSaveWithScene()) == (1, 0)
+    return shown
+
+
 def click_through(case: str, voi, preset: str, folder: Path, indexed: bool = True) -> None:
     """Exam in the scene -> lesion, correction, maps and habitats, features and scores, report; a picture of each.
 
@@ -82,13 +103,13 @@ def click_through(case: str, voi, preset: str, folder: Path, indexed: bool = Tru
     assert (used > 0).sum() == (mask > 0).sum()
     assert ui.volumesTable.mrmlTableNode() is results.find("table.volumes")
     assert ui.segmentsTable.segmentationNode() is results.find("segmentation")
-    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(results.find("map.pe_early"))
-    assert (legend.GetVisibility(), legend.GetTitleText()) == (1, "pe_early (%)")
-    composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
-    assert composite.GetBackgroundVolumeID() == results.find("map.pe_early").GetID()
-    ui.mapCombo.currentText = "ser"
-    assert composite.GetBackgroundVolumeID() == results.find("map.ser").GetID()
-    assert not legend.GetVisibility()
+    shown = check_map_in_views(results, "pe_early", "Early enhancement (%)")
+    ui.mapCombo.currentText = "Signal enhancement ratio"
+    assert check_map_in_views(results, "ser", "Signal enhancement ratio") is shown
+    ui.showLateButton.click()
+    assert composite().GetForegroundVolumeID() is None
+    ui.mapCombo.activated.emit(ui.mapCombo.currentIndex)
+    assert composite().GetForegroundVolumeID() == shown.GetID()
     chart = slicer.app.layoutManager().plotWidget(0).mrmlPlotViewNode().GetPlotChartNodeID()
     assert chart == results.find("curves.chart").GetID()
     picture("SubregionHabitat", f"{case}-habitats")
@@ -320,7 +341,7 @@ def test_an_exam_removed_while_it_is_analyzed_is_told(scene, exam):
 def test_save_clear_load_shows_the_same_state_in_all_three_panels(scene, exam, tmp_path):
     computed(exam)
     widget = switch("SubregionHabitat")
-    widget.ui.ringSlider.value, widget.ui.mapCombo.currentText = 7.0, "wis"
+    widget.ui.ringSlider.value, widget.ui.mapCombo.currentText = 7.0, "Wash-in slope"
     widget.ui.chooseCountCombo.currentText, widget.ui.n4Check.checked = "gap", True
     widget.ui.timesTable.item(2, 1).setText("230")
     score = switch("IITHModule")
@@ -509,8 +530,13 @@ def test_every_widget_named_in_code_is_in_the_ui_file(name):
 
     root = ElementTree.parse(REPOSITORY / name / "Resources" / "UI" / f"{name}.ui").getroot()
     known = {element.get("name") for element in root.iter("widget")}
-    files = [REPOSITORY / name / f"{name}.py", *(REPOSITORY / name / f"{name}Lib").glob("*_panel.py")]
+    common = REPOSITORY / "SubregionHabitat" / "SubregionHabitatPanel" / "module_panel.py"
+    files = {REPOSITORY / name / f"{name}.py", *(REPOSITORY / name / f"{name}Panel").glob("*.py"), common}
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     named = set(re.findall(r"\bui\.([A-Za-z]\w+)", text))
+    if name == "IITHModule":
+        from IITHModulePanel.clinical_fields import FIELDS
+
+        named |= {field.widget + end for field in FIELDS for end in ("", "Label")}
     assert len(named) > 5
     assert named <= known

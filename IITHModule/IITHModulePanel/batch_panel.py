@@ -177,7 +177,7 @@ def open_case(folder: Path, name: str):
     from RadiogenomicReportLib.case_result import read_result
     from SubregionHabitatLib import mrml_bridge
     from SubregionHabitatLib.volume_io import read_volume
-    from SubregionHabitatPanel.exam_views import show_segmentation
+    from SubregionHabitatPanel.result_views import show_segmentation
 
     read_result(folder)  # whole and sound, or an InputError
     scene, volumes = slicer.mrmlScene, {}
@@ -188,12 +188,35 @@ def open_case(folder: Path, name: str):
             volumes[path.stem] = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{name} {path.stem}")
             mrml_bridge.set_map(volumes[path.stem], path.stem, array, geometry, labels["lesion"][0] > 0)
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    arrays = {key: array for key, (array, _geometry) in labels.items()}
     first = next(iter(volumes.values()))
-    segments = _segments({key: array for key, (array, _geometry) in labels.items()})
-    mrml_bridge.set_segments(segmentation, segments, labels["lesion"][1], first)
-    slicer.util.setSliceViewerLayers(background=volumes.get("pe_early", first), foreground=None, fit=True)
+    mrml_bridge.set_segments(segmentation, _segments(arrays), labels["lesion"][1], first)
+    _show_map(folder, name, volumes.get("pe_early", first), arrays)
     show_segmentation(segmentation, in_3d=True)
     return segmentation
+
+
+def _show_map(folder: Path, name: str, volume, labels: dict) -> None:
+    """The map inside the breast, over the early phase around the lesion, which is all of it that a result keeps."""
+    import numpy as np
+
+    from SubregionHabitatLib import mrml_bridge
+    from SubregionHabitatLib.tissue_labels import BREAST_LABELS
+    from SubregionHabitatLib.volume_io import read_volume
+    from SubregionHabitatPanel.result_views import show_inside
+    from SubregionHabitatPanel.shown_map import map_title
+
+    anatomy, region = None, None
+    if (folder / "images" / "early.nrrd").is_file():
+        anatomy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{name} early phase")
+        mrml_bridge.set_volume(anatomy, *read_volume(folder / "images" / "early.nrrd"))
+        anatomy.CreateDefaultDisplayNodes()
+    if "tissue" in labels:
+        region = np.isin(labels["tissue"], BREAST_LABELS) | (labels["lesion"] > 0) | (labels["ring"] > 0)
+    shown = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{name} map in the breast")
+    shown.SetSaveWithScene(False)
+    show_inside(shown, volume, region, map_title("pe_early", "%"))
+    slicer.util.setSliceViewerLayers(background=anatomy, foreground=shown, foregroundOpacity=1.0, fit=True)
 
 
 def _segments(labels: dict) -> list:

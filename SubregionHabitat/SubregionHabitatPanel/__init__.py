@@ -1,1 +1,1 @@
-"""What the panel of the module does with Slicer's windows and views; only the module files import it."""
+"""What panel and Logic of the module do with Slicer's windows, views and scene; only module files import it."""

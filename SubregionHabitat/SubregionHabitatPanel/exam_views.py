@@ -1,4 +1,4 @@
-"""What Slicer's views show of an exam: its phases, the curve at a point, and the results. Imports slicer.
+"""What Slicer's views show of an exam: its phases, and the curve at a point. Imports slicer.
 
 View nodes made here are found again by their kind and are not saved with the scene.
 """
@@ -11,9 +11,10 @@ import numpy as np
 import slicer
 import vtk
 
-from SubregionHabitatLib.errors import InputError
-from SubregionHabitatLib.mrml_bridge import UNIT_ATTRIBUTE, Column, ExamResults, phase_times, set_table
+from SubregionHabitatLib.mrml_bridge import Column, ExamResults, phase_times, set_table
 from SubregionHabitatLib.timing import choose_early_late
+
+PHASE_KIND = "view.phase"
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,17 @@ class ExamPhases:
 
 def show_phase(phases: ExamPhases, number: int) -> None:
     """Put one phase into the slice views; window and level stay from phase to phase, so that enhancement shows."""
+    made = ExamResults(phases.nodes).find(PHASE_KIND) is None
+    slicer.util.setSliceViewerLayers(background=phase_volume(phases, number), foreground=None, fit=made)
+
+
+def phase_volume(phases: ExamPhases, number: int):
+    """The one volume node that views show phases by, made where there is none, with the phase ``number`` in it."""
     number = max(0, min(number, len(phases.volumes) - 1))
     source = phases.volumes[number]
     results = ExamResults(phases.nodes)
-    made = results.find("view.phase") is None
-    shown = results.node("view.phase", "vtkMRMLScalarVolumeNode", "IITH phase")
+    made = results.find(PHASE_KIND) is None
+    shown = results.node(PHASE_KIND, "vtkMRMLScalarVolumeNode", "IITH phase")
     shown.SetSaveWithScene(False)
     shown.CopyOrientation(source)
     shown.SetAndObserveImageData(source.GetImageData())
@@ -59,7 +66,7 @@ def show_phase(phases: ExamPhases, number: int) -> None:
         shown.CreateDefaultDisplayNodes()
         _fit_window(shown, phases.volumes)
         shown.GetDisplayNode().SetSaveWithScene(False)
-    slicer.util.setSliceViewerLayers(background=shown, foreground=None, fit=made)
+    return shown
 
 
 def _fit_window(shown, volumes) -> None:
@@ -125,43 +132,3 @@ def _set_up_curve(chart, series, table, known: bool) -> None:
     chart.SetTitle("Enhancement at the point")
     chart.SetXAxisTitle("Time after the pre-contrast phase (s)" if known else "Phase")
     chart.SetYAxisTitle("Enhancement (%)")
-
-
-def show_map(results: ExamResults, name: str) -> None:
-    """One map in the slice views with its color bar; the color bars of the other maps are hidden."""
-    logic = slicer.modules.colors.logic()
-    for node in results.all():
-        kind = node.GetAttribute("IITH.kind")
-        if not kind.startswith("map."):
-            continue
-        legend = logic.GetColorLegendDisplayNode(node)
-        if kind == f"map.{name}":
-            legend = legend or logic.AddDefaultColorLegendDisplayNode(node)
-            unit = node.GetAttribute(UNIT_ATTRIBUTE)
-            legend.SetTitleText(f"{name} ({unit})" if unit else name)
-            legend.SetVisibility(True)
-            slicer.util.setSliceViewerLayers(background=node, foreground=None)
-        elif legend is not None:
-            legend.SetVisibility(False)
-
-
-def show_segmentation(segmentation, in_3d: bool) -> None:
-    """Regions in the slice views and, if asked for, as surfaces; the views move to the lesion."""
-    display = segmentation.GetDisplayNode()
-    display.SetVisibility(True)
-    if in_3d:
-        segmentation.CreateClosedSurfaceRepresentation()
-        display.SetSegmentOpacity3D("ring", 0.25)
-        display.SetSegmentOpacity3D("lesion", 0.2)
-    display.SetVisibility3D(in_3d)
-    center = segmentation.GetSegmentCenterRAS("lesion")
-    if center is not None:
-        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
-
-
-def forget_views(nodes) -> None:
-    """Remove what was made for viewing an exam."""
-    try:
-        ExamResults(nodes).remove("view.")
-    except InputError:
-        return
