@@ -177,6 +177,7 @@ class IITHModuleWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservation
         show_fields(self.ui, wanted)
         self.ui.clinicalNoneLabel.visible = not wanted
         self.ui.modelInputsLabel.text = self.logic.missingInputs(parameters)
+        self.ui.modelInputsLabel.visible = self.ui.modelInputsLabel.text != ""
 
     def _showResults(self, parameters) -> None:
         results = self.logic.results(parameters.segmentation)
@@ -303,12 +304,14 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         results = self.results(segmentation)
         if results is None:
             return {}
+        from SubregionHabitatPanel.shown_map import map_titles
+
         first = results.exam_nodes[0]
         n_phases = first.GetNumberOfDataNodes() if first.IsA("vtkMRMLSequenceNode") else len(results.exam_nodes)
         maps = [node.GetAttribute("IITH.kind") for node in results.all()]
         maps = [kind[4:] for kind in maps if kind.startswith("map.") and kind != "map.time_to_peak"]
         phases = {f"phase{i}": _("Phase {number}").format(number=i) for i in range(n_phases)}
-        return phases | {name: name.upper().replace("_", " ") for name in maps}
+        return phases | {name: map_titles()[name] for name in maps}
 
     @staticmethod
     def shippedModels() -> dict[str, dict]:
@@ -506,7 +509,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         from pathlib import Path
 
         from SubregionHabitatLib.progress import Silent
-        from SubregionHabitatLib.python_child import run_python
+        from SubregionHabitatLib.python_child import IITH, run_python
 
         ended = re.compile(r"^(\d+) of (\d+): (.*)$")
 
@@ -516,8 +519,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
 
         # --jobs 0: inside Slicer's Python no further processes can be relied on
         arguments = ["batch", cohort, "--out", out, "--jobs", "0", *(["--resume"] if resume else []), *options]
-        module = "RadiogenomicReportLib.command_line.main"
-        lines = run_python(module, arguments, progress or Silent(), readStep, one_thread=True)
+        lines = run_python(IITH, arguments, progress or Silent(), readStep, one_thread=True)
         with (Path(out) / "cohort.csv").open(encoding="utf-8", newline="") as stream:
             rows = list(csv.DictReader(stream))
         table = slicer.mrmlScene.AddNewNodeByClass(

@@ -57,7 +57,7 @@ class SubregionHabitatParameterNode:
 
     Percentages stand where the library has shares. earlyPhase, latePhase: 0 lets the timing rule choose.
     injectionText: seconds from the pre-contrast phase, empty when not known. habitatModel: file made by
-    ``iith habitats``, empty for habitats of this lesion alone. From previewPhase to show3D: what the views show.
+    ``iith habitats``, empty for habitats of this lesion alone. From previewPhase on: what the views show.
     """
 
     dceSequence: vtkMRMLSequenceNode
@@ -119,7 +119,9 @@ class SubregionHabitatParameterNode:
     curveUnderCursor: bool = False
     curvePoint: vtkMRMLMarkupsFiducialNode
     shownMap: ShownMap
+    shownFromPercent: Annotated[float, WithinRange(0.0, 150.0)] = 20.0
     show3D: bool = True
+    outlinesOnly: bool = False
 
 
 class SubregionHabitatWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -69,7 +69,7 @@ def reference_distribution(models: Sequence[ScorableModel], scores: Sequence[Sco
     model, score = found
     quantiles = model.index.hi_quantiles
     return ReferenceDistribution(
-        title=f"Heterogeneity index among {_patients(model)}",
+        title=f"This case among {_patients(model)}",
         values=tuple(float(q) for q in quantiles),
         percent=tuple(float(p) for p in np.linspace(0, 100, len(quantiles))),
         cut=float(model.index.cut),

@@ -5,6 +5,7 @@ Imports qt and slicer; only the module file imports it.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from pathlib import Path
@@ -95,7 +96,7 @@ class BatchPanel:
         table.setRowCount(len(self._rows))
         for number, row in enumerate(self._rows):
             for column, name in enumerate(COLUMNS):
-                text = row.get(name, "") or (_("waiting") if name == "status" and self.running else "")
+                text = _shown(name, row.get(name, "")) or (_("waiting") if name == "status" and self.running else "")
                 item = qt.QTableWidgetItem(text)
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
                 table.setItem(number, column, item)
@@ -172,6 +173,14 @@ class BatchPanel:
             self._panel.runLong(lambda progress: open_case(folder, row["folder"]), _("The case could not be opened."))
 
 
+def _shown(column: str, text: str) -> str:
+    """Volumes to two places, which is what a reader compares."""
+    if column == "lesion_volume_cc":
+        with contextlib.suppress(ValueError):
+            return f"{float(text):.2f}"
+    return text
+
+
 def open_case(folder: Path, name: str):
     """Maps and regions of a result folder as nodes; returns the segmentation. Raises InputError when one is missing."""
     from RadiogenomicReportLib.case_result import read_result
@@ -206,13 +215,13 @@ def _show_map(folder: Path, name: str, volume, labels: dict) -> None:
     from SubregionHabitatPanel.result_views import show_inside
     from SubregionHabitatPanel.shown_map import map_title
 
-    anatomy, region = None, None
+    anatomy, region = None, np.ones(labels["lesion"].shape, dtype=bool)
     if (folder / "images" / "early.nrrd").is_file():
         anatomy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{name} early phase")
         mrml_bridge.set_volume(anatomy, *read_volume(folder / "images" / "early.nrrd"))
         anatomy.CreateDefaultDisplayNodes()
     if "tissue" in labels:
-        region = np.isin(labels["tissue"], BREAST_LABELS) | (labels["lesion"] > 0) | (labels["ring"] > 0)
+        region = np.isin(labels["tissue"], BREAST_LABELS) | (labels["lesion"] > 0)
     shown = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{name} map in the breast")
     shown.SetSaveWithScene(False)
     show_inside(shown, volume, region, map_title("pe_early", "%"))

@@ -1,11 +1,13 @@
-"""Long work in a Python process of its own, started from a window: its progress, its errors, stopping it.
+"""Long work in a Python process of its own, started from a window: its lines, its end, its errors, stopping it.
 
 Inside Slicer ``multiprocessing`` hangs and the window shares its process with everything else, so what takes long runs
-in a child of Slicer's own Python (PythonSlicer), which has Slicer's libraries but no scene.
+in a child of Slicer's own Python (PythonSlicer), which has Slicer's libraries but no scene. A window either asks a
+``PythonChild`` for new lines by a timer, or calls ``run_python``, which follows it to its end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import shutil
@@ -19,8 +21,10 @@ from collections.abc import Callable, Sequence
 from .errors import Cancelled, InputError
 from .progress import Progress
 
+IITH = "RadiogenomicReportLib.command_line.main"
 LOOK_EVERY_S = 0.1
-PATIENCE_S = 2.0
+# How long a process may take to end by itself after it was asked to.
+PATIENCE_S = 1.5
 KEPT_LINES = 40
 INPUT_AT_FAULT, INTERRUPTED = 2, 130
 # Results must not depend on how many threads a machine has.
@@ -36,6 +40,68 @@ def python_executable() -> str:
     return shutil.which("PythonSlicer") or sys.executable
 
 
+class PythonChild:
+    """``python -m module arguments``, running. one_thread: its toolkits take one thread each."""
+
+    def __init__(self, module: str, arguments: Sequence, one_thread: bool = False) -> None:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "PYTHONUNBUFFERED": "1",
+            **(ONE_THREAD if one_thread else {}),
+        }
+        self._process = subprocess.Popen(
+            [python_executable(), "-m", module, *map(str, arguments)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, encoding="utf-8", errors="replace", env=environment,
+            **({"start_new_session": True} if os.name == "posix" else {}),
+        )  # fmt: skip
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, name=f"output of {module}", daemon=True)
+        self._reader.start()
+        self.stopped = False
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            self._lines.put(line.rstrip("\n"))
+        self._process.stdout.close()
+
+    def new_lines(self, wait_s: float = 0.0) -> list[str]:
+        """What it printed since the last call; waits so long for the first line."""
+        found = []
+        with contextlib.suppress(queue.Empty):
+            if wait_s > 0:
+                found.append(self._lines.get(timeout=wait_s))
+            while True:
+                found.append(self._lines.get_nowait())
+        return found
+
+    def exit_code(self) -> int | None:
+        """None while it runs, or while its last lines are on their way."""
+        code = self._process.poll()
+        return None if code is None or self._reader.is_alive() else code
+
+    def stop(self) -> None:
+        """End the process and everything it started; returns within PATIENCE_S or little more."""
+        self.stopped = True
+        if self._process.poll() is None:
+            # as Ctrl-C does, so that it leaves nothing half-written
+            self._signal(signal.SIGINT if os.name == "posix" else None)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE_S)
+        # also what a process that has ended left running
+        self._signal(getattr(signal, "SIGKILL", None))
+        self._process.wait()
+        self._reader.join(PATIENCE_S)
+
+    def _signal(self, number) -> None:
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+        elif self._process.poll() is None:
+            subprocess.run(["taskkill", "/T", "/F", "/PID", str(self._process.pid)], check=False, capture_output=True)
+
+
 def run_python(
     module: str,
     arguments: Sequence[str],
@@ -49,51 +115,22 @@ def run_python(
     the caller's thread alone. When it raises (Cancelled), the process and all it started are ended and that is raised.
     Raises InputError with the sentence of a process that ends with exit code 2, RuntimeError for any other failure.
     """
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "PYTHONUNBUFFERED": "1",
-        **(ONE_THREAD if one_thread else {}),
-    }
-    process = subprocess.Popen(
-        [python_executable(), "-m", module, *map(str, arguments)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, encoding="utf-8", errors="replace", env=environment,
-        **({"start_new_session": True} if os.name == "posix" else {}),
-    )  # fmt: skip
-    lines: queue.Queue[str] = queue.Queue()
-    reader = threading.Thread(target=_read, args=(process, lines), name=f"output of {module}", daemon=True)
-    reader.start()
+    child = PythonChild(module, arguments, one_thread)
     kept: deque[str] = deque(maxlen=KEPT_LINES)
-    try:
-        _follow(process, reader, lines, kept, progress, read_step)
-    except BaseException:
-        _end(process)
-        raise
-    finally:
-        reader.join(PATIENCE_S)
-    _raise_failure(module, process.returncode, kept)
-    return list(kept)
-
-
-def _read(process: subprocess.Popen, lines: queue.Queue[str]) -> None:
-    for line in process.stdout:
-        lines.put(line.rstrip("\n"))
-    process.stdout.close()
-
-
-def _follow(process, reader, lines, kept, progress: Progress, read_step) -> None:
     latest: Step = (0.0, "starting")
-    while True:
-        ended = process.poll() is not None and not reader.is_alive()
-        try:
-            kept.append(lines.get(timeout=0.0 if ended else LOOK_EVERY_S))
-            latest = read_step(kept[-1]) or latest
-        except queue.Empty:
-            if ended:
-                return
-        if lines.empty():
+    try:
+        code = None
+        while code is None:
+            code = child.exit_code()  # before the lines, so that none comes after the last look
+            for line in child.new_lines(LOOK_EVERY_S if code is None else 0.0):
+                kept.append(line)
+                latest = read_step(line) or latest
             progress.step(*latest)
+    except BaseException:
+        child.stop()
+        raise
+    _raise_failure(module, code, kept)
+    return list(kept)
 
 
 def _raise_failure(module: str, code: int, kept: Sequence[str]) -> None:
@@ -106,19 +143,3 @@ def _raise_failure(module: str, code: int, kept: Sequence[str]) -> None:
     if code in (INTERRUPTED, -signal.SIGINT):
         raise Cancelled("stopped")
     raise RuntimeError(f"{module} ended with exit code {code}: " + " | ".join(list(kept)[-5:]))
-
-
-def _end(process: subprocess.Popen) -> None:
-    """End the process and everything it started."""
-    if os.name == "posix":
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, number)
-                process.wait(PATIENCE_S)
-            except ProcessLookupError:
-                break
-            except subprocess.TimeoutExpired:
-                continue
-    else:
-        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], check=False, capture_output=True)
-    process.wait()

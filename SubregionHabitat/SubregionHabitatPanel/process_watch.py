@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import qt
 
-from SubregionHabitatLib.child_process import IithProcess
+from SubregionHabitatLib.python_child import IITH, PythonChild
 
 POLL_MS = 200
 
@@ -25,7 +25,7 @@ class ProcessWatch:
         return self._process is not None
 
     def start(self, arguments: Sequence) -> None:
-        self._process = IithProcess(arguments)
+        self._process = PythonChild(IITH, arguments)
         self._timer.start()
 
     def poll(self) -> None:

@@ -1,7 +1,7 @@
 """What Slicer's views show of results: a map over the anatomy with its color bar, and the regions. Imports slicer.
 
-A map is shown by a copy of its volume that is empty outside the breast, where a ratio of noise means nothing; the map
-volume itself keeps every value. The copy is not saved with the scene.
+A map is shown by a copy of its volume that is empty outside the breast and where nothing enhances, because a ratio of
+noise means nothing; the map volume itself keeps every value. The copy is not saved with the scene.
 """
 
 from __future__ import annotations
@@ -18,38 +18,46 @@ VIEW_KIND = "view.map"
 _EVERY_NUMBER = float(np.finfo(np.float32).max)
 
 
-def show_map(results: ExamResults, name: str, anatomy=None) -> bool:
-    """One map inside the breast, over ``anatomy`` (a volume node), with its color bar. False: it is not defined."""
+def show_map(results: ExamResults, name: str, from_percent: float = 0.0, anatomy=None) -> bool:
+    """One map in the region of ``map_region``, over ``anatomy`` (a volume node), with its color bar.
+
+    False where the exam has no such map: what is shown stays.
+    """
     source = results.find(f"map.{name}")
     if source is None:
         return False
     shown = results.node(VIEW_KIND, "vtkMRMLScalarVolumeNode", "IITH map in the breast")
     shown.SetSaveWithScene(False)
-    show_inside(shown, source, map_region(results, source), map_title(name, source.GetAttribute(UNIT_ATTRIBUTE) or ""))
+    region = map_region(results, source, from_percent)
+    show_inside(shown, source, region, map_title(name, source.GetAttribute(UNIT_ATTRIBUTE) or ""))
     slicer.util.setSliceViewerLayers(background=anatomy, foreground=shown, foregroundOpacity=1.0)
     return True
 
 
-def map_region(results: ExamResults, volume) -> np.ndarray | None:
-    """Breast, lesion and ring (Z, Y, X) on a map's grid; None where the results name no breast."""
-    region = None
-    for kind, wanted in (("breast", ("breast",)), ("segmentation", ("lesion", "ring"))):
-        segmentation = results.find(kind)
-        known = segment_names(segmentation) if segmentation is not None else ()
-        for segment_id in wanted:
-            if segment_id in known:
-                mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, volume) > 0
-                region = mask if region is None else region | mask
-        if kind == "breast" and region is None:
-            return None
-    return region
+def map_region(results: ExamResults, volume, from_percent: float) -> np.ndarray:
+    """Voxels (Z, Y, X) of a map's grid that are shown: those of the breast whose peak enhancement reaches from_percent,
+    and the lesion. Where the results hold no breast, the whole image counts as one.
+    """
+    breast = _segment(results.find("breast"), "breast", volume)
+    region = np.ones(slicer.util.arrayFromVolume(volume).shape, dtype=bool) if breast is None else breast
+    peak = results.find("map.pe_peak")
+    if from_percent > 0 and peak is not None:
+        region = region & (slicer.util.arrayFromVolume(peak) >= from_percent)
+    lesion = _segment(results.find("segmentation"), "lesion", volume)
+    return region if lesion is None else region | lesion
 
 
-def show_inside(shown, source, region: np.ndarray | None, title: str) -> None:
+def _segment(segmentation, segment_id: str, volume) -> np.ndarray | None:
+    if segmentation is None or segment_id not in segment_names(segmentation):
+        return None
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, volume) > 0
+
+
+def show_inside(shown, source, region: np.ndarray, title: str) -> None:
     """Make ``shown`` a view of the map ``source``: transparent outside ``region``, with a color bar of this title."""
     values = slicer.util.arrayFromVolume(source)
     shown.CopyOrientation(source)
-    slicer.util.updateVolumeFromArray(shown, values.copy() if region is None else np.where(region, values, np.nan))
+    slicer.util.updateVolumeFromArray(shown, np.where(region, values, np.float32(np.nan)))
     shown.CreateDefaultDisplayNodes()
     display, wanted = shown.GetDisplayNode(), source.GetDisplayNode()
     display.SetSaveWithScene(False)
@@ -66,7 +74,7 @@ def show_inside(shown, source, region: np.ndarray | None, title: str) -> None:
     legend.SetSaveWithScene(False)
 
 
-def show_segmentation(segmentation, in_3d: bool) -> None:
+def show_segmentation(segmentation, in_3d: bool, outlines_only: bool = False) -> None:
     """Regions in the slice views and, if asked for, as surfaces; the views move to the lesion."""
     display = segmentation.GetDisplayNode()
     display.SetVisibility(True)
@@ -75,6 +83,7 @@ def show_segmentation(segmentation, in_3d: bool) -> None:
         display.SetSegmentOpacity3D("ring", 0.25)
         display.SetSegmentOpacity3D("lesion", 0.2)
     display.SetVisibility3D(in_3d)
+    display.SetVisibility2DFill(not outlines_only)
     center = segmentation.GetSegmentCenterRAS("lesion")
     if center is not None:
         slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *center, slicer.vtkMRMLSliceNode.CenteredJumpSlice)

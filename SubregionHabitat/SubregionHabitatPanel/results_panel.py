@@ -5,7 +5,7 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
-NOTHING = (None, None, False)
+SETTINGS = ("shownMap", "shownFromPercent", "show3D", "outlinesOnly")
 
 
 class ResultsPanel:
@@ -13,14 +13,14 @@ class ResultsPanel:
 
     def __init__(self, panel) -> None:
         self._panel, self.ui = panel, panel.ui
-        self._shown = NOTHING
+        self._shown = None
         self.ui.showCurvesButton.connect("clicked(bool)", self.showCurves)
         # chosen by the user, also the one that is chosen already: brings it back after phases were looked at
         self.ui.mapCombo.connect("activated(int)", self.showAgain)
 
     def forget(self) -> None:
         """The scene is closing."""
-        self._shown = NOTHING
+        self._shown = None
         self.ui.volumesTable.setMRMLTableNode(None)
         self.ui.segmentsTable.setSegmentationNode(None)
 
@@ -33,7 +33,7 @@ class ResultsPanel:
         self.ui.volumesTable.setMRMLTableNode(results.find("table.volumes") if results else None)
         self.ui.resultsSection.enabled = segmentation is not None
         self.ui.showCurvesButton.enabled = logic.curveChart(parameters) is not None
-        wanted = (segmentation, parameters.shownMap, parameters.show3D)
+        wanted = (segmentation, *(getattr(parameters, name) for name in SETTINGS))
         if segmentation is not None and not self._panel.running and wanted != self._shown:
             self._show(parameters, results, segmentation)
         self._shown = wanted
@@ -44,12 +44,13 @@ class ResultsPanel:
 
         phases = self._panel.logic.phases(parameters)
         anatomy = None if phases is None else phase_volume(phases, self._panel.phases.earlyLate()[0])
-        shown = show_map(results, parameters.shownMap.name, anatomy)
+        shown = show_map(results, parameters.shownMap.name, parameters.shownFromPercent, anatomy)
         self.ui.mapLabel.text = "" if shown else _("Not defined for this exam: its phase times are not known.")
-        show_segmentation(segmentation, parameters.show3D)
+        self.ui.mapLabel.visible = not shown
+        show_segmentation(segmentation, parameters.show3D, parameters.outlinesOnly)
 
     def showAgain(self, *_arguments) -> None:
-        self._shown = NOTHING
+        self._shown = None
         self._panel._onModified()
 
     def showCurves(self, *_arguments) -> None:

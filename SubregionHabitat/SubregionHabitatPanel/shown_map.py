@@ -22,18 +22,26 @@ class ShownMap(enum.Enum):
 
 
 def map_titles() -> dict[str, str]:
-    """Map name -> what a list and a color bar call it."""
+    """Map name -> what a list calls it."""
     return {
-        "pe_early": _("Early enhancement"),
-        "pe_peak": _("Peak enhancement"),
-        "ser": _("Signal enhancement ratio"),
-        "wis": _("Wash-in slope"),
-        "wos": _("Wash-out slope"),
-        "time_to_peak": _("Time to peak"),
+        "pe_early": _("Early percent enhancement (PE)"),
+        "pe_peak": _("Peak percent enhancement (PE)"),
+        "ser": _("Signal enhancement ratio (SER)"),
+        "wis": _("Wash-in slope (WIS)"),
+        "wos": _("Wash-out slope (WOS)"),
+        "time_to_peak": _("Time to peak (TTP)"),
     }
 
 
 def map_title(name: str, unit: str) -> str:
-    """ "Early enhancement (%)"; a ratio has no unit."""
-    title = map_titles().get(name, name)
+    """What a color bar calls a map, in short, as it covers the image: "Early PE (%)"; a ratio has no unit."""
+    short = {
+        "pe_early": _("Early PE"),
+        "pe_peak": _("Peak PE"),
+        "ser": _("SER"),
+        "wis": _("WIS"),
+        "wos": _("WOS"),
+        "time_to_peak": _("TTP"),
+    }
+    title = short.get(name, name)
     return f"{title} ({unit})" if unit not in ("", "1") else title

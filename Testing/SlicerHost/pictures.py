@@ -30,14 +30,18 @@ def window(name: str, path: str | Path) -> None:
     plot = manager.plotWidget(0)
     shown = [manager.sliceWidget("Red"), manager.threeDWidget(0), manager.sliceWidget("Green")]
     shown.append(plot if plot.mrmlPlotViewNode().GetPlotChartNodeID() else manager.sliceWidget("Yellow"))
-    height = max(left.height(), 2 * VIEW.height() + 4)
-    image = QtGui.QImage(left.width() + 2 * VIEW.width() + 8, height, QtGui.QImage.Format.Format_RGB888)
+    # beside a tall panel the views stand in one column
+    columns = 2 if left.height() < 3 * VIEW.height() else 1
+    rows = len(shown) // columns
+    width, tall = (VIEW.width() if columns == 2 else 500), max(VIEW.height(), (left.height() - 4 * (rows - 1)) // rows)
+    height = max(left.height(), rows * tall + 4 * (rows - 1))
+    image = QtGui.QImage(left.width() + columns * (width + 4), height, QtGui.QImage.Format.Format_RGB888)
     image.fill(QtGui.QColor("#3a3a3a"))
     painter = QtGui.QPainter(image)
     painter.drawPixmap(0, 0, left)
     for index, view in enumerate(shown):
-        x = left.width() + 4 + (index % 2) * (VIEW.width() + 4)
-        painter.drawImage(x, (index // 2) * (VIEW.height() + 4), view.picture(VIEW.width(), VIEW.height()))
+        x = left.width() + 4 + (index % columns) * (width + 4)
+        painter.drawImage(x, (index // columns) * (tall + 4), view.picture(width, tall))
     painter.end()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     if not image.save(str(path)):

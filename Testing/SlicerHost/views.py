@@ -59,6 +59,13 @@ def _managers(factory, names: tuple, renderer, node):
     return group
 
 
+def _announce_legends() -> None:
+    """The legends' manager knows those that come while it lives: in Slicer views are there before the nodes."""
+    scene = slicer.mrmlScene
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode")):
+        scene.InvokeEvent(scene.NodeAddedEvent, scene.GetNthNodeByClass(index, "vtkMRMLColorLegendDisplayNode"))
+
+
 def _picture(window) -> QtGui.QImage:
     grab = vtk.vtkWindowToImageFilter()
     grab.SetInput(window)
@@ -123,9 +130,12 @@ class SliceWidget:
             renderer.AddActor2D(actor)
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         factory.SetMRMLApplicationLogic(self._application_logic)
+        # where the color legend looks up what its view shows
+        self._application_logic.SetSliceLogics(slicer.app.layoutManager().mrmlSliceLogics())
         interactor = vtk.vtkRenderWindowInteractor()
         interactor.SetRenderWindow(window)
         group = _managers(factory, SLICE_MANAGERS, renderer, node)
+        _announce_legends()
         window.Render()
         window.Render()
         picture = _picture(window)
