@@ -18,6 +18,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+from SubregionHabitatPanel.documentation import page_link
 from SubregionHabitatPanel.module_panel import ModulePanel
 
 RADIOMICS_EXTENSION = "SlicerRadiomics"
@@ -36,6 +37,7 @@ class IITHModule(ScriptedLoadableModule):
             "models shipped with this extension. Features need no other package; PyRadiomics can be used in their "
             "place. Research use only."
         )
+        self.parent.helpText += " " + page_link("slicer-iith.md")
         self.parent.acknowledgementText = _("Features follow the definitions of PyRadiomics (van Griethuysen 2017).")
 
 

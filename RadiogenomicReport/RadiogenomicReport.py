@@ -20,6 +20,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+from SubregionHabitatPanel.documentation import page_link
 from SubregionHabitatPanel.module_panel import ModulePanel
 
 # What the report needs beyond Slicer's own packages: import name -> pip requirement.
@@ -46,6 +47,7 @@ class RadiogenomicReport(ScriptedLoadableModule):
             "One report of an exam's maps, habitats, ring, features and scores as HTML or PDF, the case as JSON, and "
             "the results as DICOM objects. It names no patient. Research use only."
         )
+        self.parent.helpText += " " + page_link("slicer-radiogenomic-report.md")
         self.parent.acknowledgementText = ""
 
 

@@ -22,6 +22,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+from SubregionHabitatPanel.documentation import page_link
 from SubregionHabitatPanel.drawn_regions import SEGMENT_ROLES, drawn_regions, selected_segments
 from SubregionHabitatPanel.module_panel import ModulePanel, connectSegmentSelectors, showSegmentSelections
 from SubregionHabitatPanel.sample_data import (
@@ -44,6 +45,7 @@ class SubregionHabitat(ScriptedLoadableModule):
             "and background enhancement of a breast DCE-MRI exam. The lesion is drawn, or found by its enhancement in "
             "a segment, in a box or at a point. Research use only."
         )
+        self.parent.helpText += " " + page_link("slicer-subregion-habitat.md")
         self.parent.acknowledgementText = _(
             "Methods after Chitalia 2023 (kinetic maps), Zhou 2024 and Wu 2018 (habitats, spatial interaction) and "
             "the UCSF functional tumor volume."

@@ -88,13 +88,6 @@ def test_modules_load_with_what_slicer_asks_of_them(scene, name):
         assert needed in known or needed in host.MODULES
 
 
-@pytest.mark.parametrize("name", host.MODULES)
-def test_the_modules_own_tests_pass(scene, name):
-    test = getattr(host.load_module(name), f"{name}Test")()
-    test.messageDelay = 0
-    test.runTest()
-
-
 CHECK_IMPORTS = """
 import sys
 sys.path.insert(0, "Testing")
@@ -106,7 +99,7 @@ heavy = {{"pandas", "sklearn", "lifelines", "radiomics", "matplotlib", "statsmod
 new = set(sys.modules) - before
 loaded = {{m.split(".")[0] for m in new}}
 libraries = {{m for m in new if m.split(".")[0].endswith(("Lib", "Panel"))}}
-print(sorted(heavy & loaded), sorted(libraries), sep="\n")
+print([sorted(heavy & loaded), sorted(libraries)])
 """
 
 
@@ -114,7 +107,7 @@ print(sorted(heavy & loaded), sorted(libraries), sep="\n")
 def test_importing_a_module_imports_nothing_heavy_and_no_library(name):
     code = CHECK_IMPORTS.format(source=os.environ.get(SOURCE_VARIABLE), name=name)
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    heavy, libraries = map(ast.literal_eval, done.stdout.strip().split("\n"))
+    heavy, libraries = ast.literal_eval(done.stdout.strip())
     # nothing but what a panel needs to stand in Slicer's list
     assert heavy == []
     assert {m.split(".")[0] for m in libraries} == {"SubregionHabitatPanel"}
