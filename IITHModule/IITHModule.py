@@ -335,11 +335,12 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
 
     def modelForms(self, name: str) -> tuple:
         """Names of the clinical inputs of each form of a model, best form first. Raises InputError as open_model."""
-        from IITHModuleLib.any_model import open_model
         from IITHModuleLib.model_inputs import clinical_inputs
 
         content = self.shippedModels().get(name)
         if content is None:
+            from IITHModuleLib.any_model import open_model
+
             forms = getattr(open_model(name), "forms", ())
             return clinical_inputs([feature.name for feature in form.features] for form in forms)
         return clinical_inputs([feature["name"] for feature in form["features"]] for form in content.get("forms", ()))

@@ -282,10 +282,12 @@ class SubregionHabitatLogic(ScriptedLoadableModuleLogic):
 
     def describePhases(self, parameters: SubregionHabitatParameterNode) -> str:
         """The phases with the times they will be used with, or what is missing, for the user to check."""
+        nodes = self.examNodes(parameters)
+        if not nodes:
+            return ""
         from SubregionHabitatPanel.phase_text import describe_phases
 
-        nodes = self.examNodes(parameters)
-        return describe_phases(nodes, parameters.timesText, parameters.acceptNoTimes) if nodes else ""
+        return describe_phases(nodes, parameters.timesText, parameters.acceptNoTimes)
 
     def curveChart(self, parameters: SubregionHabitatParameterNode):
         """The plot chart of an earlier run on the selected exam, or None."""
