@@ -95,18 +95,24 @@ def test_flipped_axes_give_the_same_physical_result(small, axes):
     assert np.sum(breast != result.reference) < 1e-4 * result.reference.sum()
 
 
+@pytest.fixture(scope="module")
+def in_drawn_breast(small):
+    """The regions with a given breast, and the result with them."""
+    exam, _ = small
+    regions = DrawnRegions(voi=RegionMask(exam.voi, "VOI"), breast=RegionMask(exam.truth_breast, "breast"))
+    return regions, analyze_imaging(exam.exam, regions=regions)
+
+
 @RELAXED
 @given(st.integers(0, 10_000))
-def test_a_turned_patient_gives_the_same_result(small, seed):
+def test_a_turned_patient_gives_the_same_result(small, in_drawn_breast, seed):
     """Any rotation of the grid in patient space: only geometry changes, so every number stays.
 
     The breast is given: an automatic mask looks for it in front of a patient who lies in the scanner as patients do
     (test_breast_mask.py turns that together with its axes).
     """
     exam, _ = small
-    breast = RegionMask(exam.truth_breast, "breast")
-    regions = DrawnRegions(voi=RegionMask(exam.voi, "VOI"), breast=breast)
-    result = analyze_imaging(exam.exam, regions=regions)
+    regions, result = in_drawn_breast
     rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
     geometry = exam.exam.geometry
     turned = replace(

@@ -8,6 +8,8 @@ import sys
 import types
 from pathlib import Path
 
+import shiboken6
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = ("SubregionHabitat", "IITHModule", "RadiogenomicReport")
 # C++ module logics that scripted modules and slicer.util call, with the class that slicer-core has for each.
@@ -210,6 +212,8 @@ def close_module(name: str) -> None:
     if parent is not None and parent.widgetRepresentation() is not None:
         leave_module(name)
         slicer.app.moduleManager().unload(name)
+        # as in Slicer the widgets are gone then, and with them what they observe in the scene
+        shiboken6.delete(parent.widgetRepresentation())
         parent._widget = None
         delattr(slicer.modules, f"{name}Widget")
 
