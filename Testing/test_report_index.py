@@ -52,3 +52,14 @@ def test_an_index_whose_features_are_not_there_is_refused_with_the_reason(made):
     assert refused.text.count("To supply it") == 0
     assert "Not scored: Heterogeneity index of 42 features" in page.by_id("warnings").text
     assert "inputs named under Scores" in page.by_id("summary").text
+
+
+def test_a_case_refused_for_its_range_is_not_said_to_lack_inputs(made, simulated, simulated_imaging):
+    case = made[0]
+    refused = {**case["scores"][1], "refusal": "12 of 60 features lie far outside", "inputs_missing": []}
+    _, pictures = report_case(simulated.exam, simulated_imaging, models=["iith-duke-v1"])
+    page = Page(case_report_html({**case, "scores": [refused]}, pictures))
+    card = page.all("article")[0].text
+    assert "12 of 60 features lie far outside" in card
+    assert "needs what this case does not have" not in card
+    assert "the reason stands under Scores" in page.by_id("summary").text

@@ -82,7 +82,7 @@ def _card(score: dict, model: ScorableModel | None) -> dict:
     if score["refusal"]:
         needed = needed_inputs(score)
         needs = [_need(m) for m in needed] if len(needed) <= MAX_NAMED else []
-        return {**card, "needs": needs, "refusal": score["refusal"]}
+        return {**card, "needs": needs, "lacks_inputs": bool(needed), "refusal": score["refusal"]}
     form = _form(score, model)
     return {
         **card,

@@ -70,7 +70,7 @@ def _ftv_rule(case: dict) -> str:
 
 def _glance(score: dict) -> dict:
     needs = dict.fromkeys(input_in_sentence(m["name"]) for m in needed_inputs(score)) if score["refusal"] else ()
-    if score["refusal"] and not 0 < len(needs) <= MAX_NAMED:
+    if len(needs) > MAX_NAMED:
         needs = ("inputs named under Scores",)
     return {
         "id": score["model_id"],
