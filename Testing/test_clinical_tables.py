@@ -95,6 +95,16 @@ def test_contradicting_commas_and_impossible_follow_up_are_refused(tmp_path):
         table.variable("rfs_time").values  # noqa: B018
 
 
+def test_a_formula_whose_result_is_not_saved_is_named(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (("patient", "age"), ("A", 50), ("B", "=25+25")):
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(InputError, match=r"Row 3 of t\.xlsx holds a formula whose result is not saved \(B3\)"):
+        read_patient_table([tmp_path / "t.xlsx"])
+
+
 def test_workbook_sheets_are_joined_on_the_patient(tmp_path):
     import openpyxl
 

@@ -283,3 +283,13 @@ def test_a_killed_run_leaves_no_half_result(exam, how):
     else:
         assert partial.name.startswith(".")
         assert not (partial / "case.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["analyze"], ["unknown"], ["survival", "t.csv", "--out", "x", "--no-such"]])
+def test_wrong_options_are_one_line_that_names_the_help(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    assert "--help`" in line

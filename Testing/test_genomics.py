@@ -471,6 +471,7 @@ BAD_RUNS = {
     "nothing": ([], "No genomic file is given"),
     "sets without expression": (["--maf", "m.maf", "--gmt", "sets.gmt"], "score an expression matrix"),
     "half of the groups": (["--expression", "e.tsv", "--groups", "groups.csv"], "both --groups TABLE and --group NAME"),
+    "nothing asked": (["--expression", "e.tsv"], "Nothing is asked of the expression matrix"),
     "metabolites alone": (["--metabolites", "e.tsv"], "need --metabolites, --pathways"),
     "no MAF": (["--maf", "groups.csv"], "is no MAF file"),
     "absent": (["--maf", "nothing.maf"], "does not exist"),

@@ -33,6 +33,10 @@ MISSING_WORDS = frozenset(
     )
 )  # fmt: skip
 
+# A cell with a formula and no value after it: its place and its attributes.
+_EMPTY_FORMULA = re.compile(
+    rb'<c r="([A-Z]{1,3}[0-9]{1,7})"([^>]*)>\s*<f(?:[^>]*/>|[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>'
+)
 _DECIMAL = re.compile(r"[+\u2212-]?\d+(,\d+)?([eE][+-]?\d+)?")
 
 
@@ -177,6 +181,8 @@ def _workbook_rows(path: Path, data: bytes, sheet: str | None) -> list[tuple[int
                 raise InputError(f"The workbook {path.name} has no sheet '{sheet}'; it has {known}. Name one of these.")
             page = book[sheet] if sheet is not None else book.worksheets[0]
             rows = [(k, [_cell_text(v) for v in row]) for k, row in enumerate(page.iter_rows(values_only=True), 1)]
+            if uncomputed := _uncomputed(data):
+                _refuse_uncomputed(uncomputed, rows, path.name)
     except InputError:
         raise
     except Exception as error:  # openpyxl raises whatever a damaged archive or XML makes it raise
@@ -187,6 +193,32 @@ def _workbook_rows(path: Path, data: bytes, sheet: str | None) -> list[tuple[int
     if len(rows) > MAX_ROWS:
         raise InputError(f"The workbook {path.name} has more than {MAX_ROWS:,} rows; give a smaller one.")
     return rows
+
+
+def _uncomputed(data: bytes) -> set[str]:
+    """Places ("B3") of formulas whose result was never saved, on any sheet. A result that is an empty text is saved."""
+    found: set[str] = set()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in archive.namelist():
+            if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+                for place, attributes in _EMPTY_FORMULA.findall(archive.read(name)):
+                    if b't="str"' not in attributes:
+                        found.add(place.decode("ascii"))
+    return found
+
+
+def _refuse_uncomputed(places: set[str], rows: list[tuple[int, list[str]]], name: str) -> None:
+    """Raise InputError where a cell of this sheet is such a formula: it would look as if nothing were known."""
+    from openpyxl.utils import get_column_letter
+
+    for line, texts in rows:
+        for column, text in enumerate(texts, start=1):
+            place = f"{get_column_letter(column)}{line}"
+            if not text and place in places:
+                raise InputError(
+                    f"Row {line} of {name} holds a formula whose result is not saved ({place}); open and save the "
+                    "workbook in a spreadsheet program, or put the value there."
+                )
 
 
 def _cell_text(value: object) -> str:

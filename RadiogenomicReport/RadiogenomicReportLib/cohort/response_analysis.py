@@ -98,10 +98,10 @@ def analyze_response(table: PatientTable, plan: ResponsePlan) -> tuple[dict, np.
             f"{n} patients, {positive} with {target.label}, are left after removing incomplete rows; at least "
             f"{MIN_PATIENTS} are needed, and {MIN_EVENTS} with and without it. Check the columns named."
         )
+    described = [table.variable(v) for v in dict.fromkeys((*names, *plan.describe))]
     models = _models(build_design(variables, rows), variables, outcome, plan)
     full = models[-1]
     cut, rule = _cut(models[0], outcome, plan)
-    described = [table.variable(v) for v in dict.fromkeys((*names, *plan.describe))]
     labels = np.where(outcome == 1, "yes", "no")
     content = {
         "schema": SCHEMA,

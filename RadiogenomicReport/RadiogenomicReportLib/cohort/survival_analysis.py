@@ -58,6 +58,8 @@ def analyze_survival(
     outcome = read_outcome(table, plan.time, plan.event, plan.time_unit)
     patients = select_patients(table, outcome, (*plan.main, *plan.covariates))
     horizons = _horizons(patients, plan)
+    for name in (*plan.describe, *plan.subgroups):
+        table.variable(name)  # a name that is not there is said before anything is computed
     progress("Cox models")
     models = _fit_models(patients, plan, horizons)
     main, full = models[0], models[-1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
+from typing import NoReturn
 
 from SubregionHabitatLib import __version__
 from SubregionHabitatLib.errors import Cancelled, CaseRefused, InputError
@@ -51,8 +52,15 @@ COMMANDS = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, like those about files."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}; see `{self.prog} --help`\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="iith",
         description="Imaging intratumor heterogeneity of breast cancer on DCE-MRI. Research use only.",
     )

@@ -59,6 +59,11 @@ class GenomicsPlan:
             )
         if (self.gmt or self.centroids) and self.expression is None:
             raise InputError("--gmt and --centroids score an expression matrix; name it with --expression.")
+        if self.expression is not None and not (self.gmt or self.centroids or self.groups):
+            raise InputError(
+                "Nothing is asked of the expression matrix; score it with --gmt or --centroids, or compare two groups "
+                "with --groups."
+            )
         if (self.groups is None) != (self.group is None):
             raise InputError("Name the groups with both --groups TABLE and --group NAME.")
         if (self.metabolites is None) != (self.pathways is None) or (self.metabolites and self.groups is None):
