@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -491,21 +493,27 @@ def test_a_foreign_node_is_no_result(scene):
         bridge.ExamResults([None])
 
 
+# --- the package -----------------------------------------------------------------------------------------------------
+
+
+def test_every_public_name_of_the_bridges_files_is_one_of_the_package():
+    import importlib
+    import inspect
+
+    defined = set()
+    for part, names in bridge._PARTS.items():
+        file = importlib.import_module(f"SubregionHabitatLib.mrml_bridge.{part}")
+        functions = {n for n, o in vars(file).items() if inspect.getmodule(o) is file and not n.startswith("_")}
+        assert functions <= set(names)
+        assert all(getattr(bridge, name) is getattr(file, name) for name in names)
+        defined |= set(names)
+    assert set(dir(bridge)) == defined
+    assert set(bridge._PARTS) == {f.stem for f in Path(bridge.__file__).parent.glob("*.py")} - {"__init__"}
+    with pytest.raises(AttributeError, match="no_such"):
+        bridge.no_such  # noqa: B018
+
+
 # --- the application -------------------------------------------------------------------------------------------------
-
-
-def test_the_dialogs_cancel_button_stops_the_work():
-    import qt
-
-    dialog = qt.QProgressDialog()
-    progress = bridge.DialogProgress(dialog)
-    progress.step(0.25, "maps")
-    assert (dialog.value, dialog.labelText) == (25, "maps")
-    progress.step(1.0, "done")
-    assert dialog.value == 99
-    dialog.cancel()
-    with pytest.raises(Cancelled):
-        progress.step(0.5, "habitats")
 
 
 def test_before_slicer_5_12_packages_are_not_installed_in_a_test_either(monkeypatch):
@@ -528,7 +536,7 @@ def test_a_declined_installation_a_flat_axis_and_a_wrong_injection_time_are_told
     def declined(*_):
         raise RuntimeError("declined")
 
-    monkeypatch.setattr(bridge, "_install", declined)
+    monkeypatch.setattr("SubregionHabitatLib.mrml_bridge.packages._install", declined)
     with pytest.raises(InputError, match=r"IITH needs no-such-package, which was not installed \(declined\)\."):
         bridge.ensure_packages({"no_such_package_of_iith": "no-such-package"}, "IITH")
     with pytest.raises(InputError, match="An image axis has no length; re-export the image"):

@@ -34,9 +34,7 @@ def script(path: Path):
     return module
 
 
-def test_the_lines_for_the_python_console_make_a_report(scene, tmp_path, monkeypatch):
-    for name in host.MODULES:
-        host.load_module(name)
+def test_the_lines_for_the_python_console_make_a_report(coarse, tmp_path, monkeypatch):
     (lines,) = re.findall(r"```python\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.S)
     monkeypatch.chdir(tmp_path)
     names = {}
@@ -45,12 +43,17 @@ def test_the_lines_for_the_python_console_make_a_report(scene, tmp_path, monkeyp
     assert "research use only" in (tmp_path / "report.html").read_text(encoding="utf-8").lower()
 
 
-def run_script(monkeypatch, report: Path) -> int:
-    """Exit code of docs/slicer_headless.py as Slicer runs it, on a coarse exam."""
+@pytest.fixture
+def coarse(scene, monkeypatch):
+    """The modules, with a coarse exam as the simulated one; its full size is that of the window's tests."""
     for name in host.MODULES:
         host.load_module(name)
     module = sys.modules["SubregionHabitat"]
     monkeypatch.setattr(module, "loadSimulatedExam", lambda: module.simulatedNodes()[1:])
+
+
+def run_script(monkeypatch, report: Path) -> int:
+    """Exit code of docs/slicer_headless.py as Slicer runs it."""
     codes = []
     monkeypatch.setattr(slicer.util, "exit", codes.append)
     monkeypatch.setattr(sys, "argv", ["slicer_headless.py", str(report)])
@@ -59,7 +62,7 @@ def run_script(monkeypatch, report: Path) -> int:
     return code
 
 
-def test_the_script_without_a_window_makes_a_report_and_ends_slicer(scene, tmp_path, monkeypatch, capsys):
+def test_the_script_without_a_window_makes_a_report_and_ends_slicer(coarse, tmp_path, monkeypatch, capsys):
     report = tmp_path / "report.html"
     assert run_script(monkeypatch, report) == 0
     assert capsys.readouterr().out == f"research use only: {report}\n"
@@ -99,7 +102,7 @@ def test_methods_and_nodes_that_a_page_names_exist(module):
         known = inspect.signature(getattr(logic, method)).parameters
         assert list(dict.fromkeys(arguments.split(", "))) == [n for n in known if n not in ("self", "settings")]
     sources = "\n".join(f.read_text("utf-8") for f in REPOSITORY.glob("*/*Panel/*.py"))
-    files = [*(REPOSITORY / m / f"{m}.py" for m in host.MODULES), Path(bridge.__file__)]
+    files = [*(REPOSITORY / m / f"{m}.py" for m in host.MODULES), *Path(bridge.__file__).parent.glob("*.py")]
     sources += "\n".join(file.read_text("utf-8") for file in files)
     for node in re.findall(r"`IITH ([^`]+)`", text.split("## Logic")[0]):
         known = f'"IITH {node}"' in sources or node.replace(" ", "_") in bridge.MAP_DISPLAY or f'"{node}"' in sources

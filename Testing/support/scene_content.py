@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import slicer
+from vtk.util import numpy_support
 
 from SubregionHabitatLib import mrml_bridge as bridge
 
@@ -26,7 +27,7 @@ def content_of(scene) -> dict:
                 image = slicer.vtkOrientedImageData()
                 node.GetBinaryLabelmapRepresentation(segment_id, image)
                 scalars = image.GetPointData().GetScalars()
-                seen.append((name, None if scalars is None else bridge.numpy_support.vtk_to_numpy(scalars).tobytes()))
+                seen.append((name, None if scalars is None else numpy_support.vtk_to_numpy(scalars).tobytes()))
         found[node.GetID()] = seen
     return found
 
