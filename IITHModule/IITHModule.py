@@ -1,10 +1,8 @@
 """Slicer module: radiomic features of the regions of one exam, and the scores of models on it."""
 
-import contextlib
 import pathlib
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-import qt
 import slicer
 from slicer import vtkMRMLSegmentationNode
 from slicer.i18n import tr as _
@@ -22,7 +20,6 @@ from SubregionHabitatPanel.documentation import page_link
 from SubregionHabitatPanel.module_panel import ModulePanel
 
 RADIOMICS_EXTENSION = "SlicerRadiomics"
-FEATURE_COLUMNS = ("region", "image", "feature", "value", "unit", "reason")
 
 
 class IITHModule(ScriptedLoadableModule):
@@ -114,48 +111,25 @@ class IITHModuleWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservation
         if parameters.firstVisit is None and parameters.secondVisit is None and len(habitats) == 2:
             parameters.firstVisit, parameters.secondVisit = habitats
 
-    # lists with check marks have no connector in parameterNodeWrapper
-
-    @staticmethod
-    def _addChecked(widget, name: str, text: str) -> None:
-        item = qt.QListWidgetItem(text)
-        item.setData(qt.Qt.UserRole, name)
-        item.setCheckState(qt.Qt.Unchecked)
-        widget.addItem(item)
-
-    @staticmethod
-    def _items(widget) -> list:
-        return [widget.item(row) for row in range(widget.count)]
-
-    def _checked(self, widget) -> list[str]:
-        return [i.data(qt.Qt.UserRole) for i in self._items(widget) if i.checkState() == qt.Qt.Checked]
-
     def _onListsChecked(self, _item=None) -> None:
         if self._parameterNode is None or self._updating:
             return
-        with slicer.util.NodeModify(self._parameterNode):
-            self._parameterNode.regions = self._checked(self.ui.regionsList)
-            self._parameterNode.images = self._checked(self.ui.imagesList)
-            shipped = self.logic.shippedModels()
-            others = [name for name in self.logic.modelNames(self._parameterNode) if name not in shipped]
-            self._parameterNode.modelNames = ", ".join([*self._checked(self.ui.modelsList), *others])
+        from IITHModulePanel.checked_list import checked_names
 
-    def _showList(self, widget, names: dict, checked) -> None:
-        blocked = widget.blockSignals(True)
-        if [item.data(qt.Qt.UserRole) for item in self._items(widget)] != list(names):
-            widget.clear()
-            for name, text in names.items():
-                self._addChecked(widget, name, text)
-        for item in self._items(widget):
-            wanted = item.data(qt.Qt.UserRole) in checked
-            item.setCheckState(qt.Qt.Checked if wanted else qt.Qt.Unchecked)
-        widget.blockSignals(blocked)
+        with slicer.util.NodeModify(self._parameterNode):
+            self._parameterNode.regions = checked_names(self.ui.regionsList)
+            self._parameterNode.images = checked_names(self.ui.imagesList)
+            shipped = self.logic.modelTexts()
+            others = [name for name in self.logic.modelNames(self._parameterNode) if name not in shipped]
+            self._parameterNode.modelNames = ", ".join([*checked_names(self.ui.modelsList), *others])
 
     def onParametersChanged(self, parameters: IITHModuleParameterNode) -> None:
-        self._showList(self.ui.regionsList, self.logic.regionNames(parameters.segmentation), list(parameters.regions))
-        self._showList(self.ui.imagesList, self.logic.imageNames(parameters.segmentation), list(parameters.images))
+        from IITHModulePanel.checked_list import show_names
+
+        show_names(self.ui.regionsList, self.logic.regionNames(parameters.segmentation), list(parameters.regions))
+        show_names(self.ui.imagesList, self.logic.imageNames(parameters.segmentation), list(parameters.images))
         chosen = self.logic.modelNames(parameters)
-        self._showList(self.ui.modelsList, self.logic.modelTexts(), chosen)
+        show_names(self.ui.modelsList, self.logic.modelTexts(), chosen)
         self._showClinicalFields(parameters)
         for name in ("regionsList", "imagesList", "presetCombo"):
             getattr(self.ui, name).enabled = parameters.extractFeatures
@@ -221,32 +195,6 @@ class IITHModuleWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObservation
             self._onModified()
 
 
-class CaseNodes(NamedTuple):
-    """The result nodes; featureTable is None when no features were asked for. notes: one sentence each."""
-
-    featureTable: object
-    scoreTable: object
-    notes: tuple
-
-
-class VisitNodes(NamedTuple):
-    """phenotypeTable: the phenotype of change, distances and changes of size; chart: the distances to every phenotype;
-    notes: one sentence each."""
-
-    phenotypeTable: object
-    chart: object
-    notes: tuple
-
-
-class BatchNodes(NamedTuple):
-    """cohortTable: one row per exam, as cohort.csv; featuresPath: the table of all features; notes: what was printed
-    last."""
-
-    cohortTable: object
-    featuresPath: object
-    notes: tuple
-
-
 class IITHModuleLogic(ScriptedLoadableModuleLogic):
     def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
@@ -261,7 +209,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
 
         return given_values(parameters)
 
-    def process(self, parameters: IITHModuleParameterNode, progress=None) -> CaseNodes:
+    def process(self, parameters: IITHModuleParameterNode, progress=None):
         """Measure and score what the parameter node selects. Raises InputError with one sentence on bad input."""
         return self.processNodes(
             parameters.segmentation,
@@ -315,63 +263,23 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         phases = {f"phase{i}": _("Phase {number}").format(number=i) for i in range(n_phases)}
         return phases | {name: map_titles()[name] for name in maps}
 
-    @staticmethod
-    def shippedModels() -> dict[str, dict]:
-        """Id -> content of the model files of this extension, for lists; a score reads and checks its file anew."""
-        if IITHModuleLogic._shipped is None:
-            import json
-
-            from IITHModuleLib.resources import resource_path
-
-            files = sorted(resource_path("Models").glob("*/model.json"))
-            IITHModuleLogic._shipped = {f.parent.name: json.loads(f.read_text(encoding="utf-8")) for f in files}
-        return IITHModuleLogic._shipped
-
-    _shipped = None
-
     def modelTexts(self) -> dict[str, str]:
-        """Model -> what a list shows of it."""
-        return {name: f"{name}: {content['title']}" for name, content in self.shippedModels().items()}
+        """Shipped model -> what a list shows of it."""
+        from IITHModulePanel.model_choice import shipped_models
 
-    def modelForms(self, name: str) -> tuple:
-        """Names of the clinical inputs of each form of a model, best form first. Raises InputError as open_model."""
-        from IITHModuleLib.model_inputs import clinical_inputs
-
-        content = self.shippedModels().get(name)
-        if content is None:
-            from IITHModuleLib.any_model import open_model
-
-            forms = getattr(open_model(name), "forms", ())
-            return clinical_inputs([feature.name for feature in form.features] for form in forms)
-        return clinical_inputs([feature["name"] for feature in form["features"]] for form in content.get("forms", ()))
+        return {name: f"{name}: {content['title']}" for name, content in shipped_models().items()}
 
     def clinicalInputs(self, parameters: IITHModuleParameterNode) -> list[str]:
         """The standard values that the chosen models read and that no image tells."""
-        from IITHModuleLib.model_inputs import CLINICAL
-        from SubregionHabitatLib.errors import InputError
+        from IITHModulePanel.model_choice import read_values
 
-        read = set()
-        for name in self.modelNames(parameters) or self.shippedModels():
-            with contextlib.suppress(InputError):  # told by missingInputs
-                read.update(value for form in self.modelForms(name) for value in form)
-        return [name for name in CLINICAL if name in read]
+        return read_values(self.modelNames(parameters))
 
     def missingInputs(self, parameters: IITHModuleParameterNode) -> str:
         """What each chosen model lacks of the clinical values that it reads, one sentence a line; empty: nothing."""
-        from IITHModuleLib.model_inputs import lack
-        from IITHModulePanel.clinical_fields import lack_sentence
-        from SubregionHabitatLib.errors import InputError
+        from IITHModulePanel.model_choice import missing_values
 
-        given, sentences = self.clinicalValues(parameters), []
-        for name in self.modelNames(parameters) or self.shippedModels():
-            try:
-                found = lack(name, self.modelForms(name), given)
-            except InputError as error:
-                sentences.append(str(error))
-                continue
-            if found is not None:
-                sentences.append(lack_sentence(found))
-        return "\n".join(sentences)
+        return "\n".join(missing_values(self.modelNames(parameters), self.clinicalValues(parameters)))
 
     def compareVisits(self, parameters: IITHModuleParameterNode, progress=None):
         """Table node with sizes, habitats and phenotype of change of two visits; it belongs to the second one.
@@ -421,7 +329,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         *,
         regions=None,
         images=None,
-    ) -> CaseNodes:
+    ):
         """Features and scores of one exam, in place of those of an earlier run on it.
 
         :param segmentation: result of the SubregionHabitat module
@@ -436,6 +344,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         from IITHModuleLib.derived_rows import with_derived_rows
         from IITHModuleLib.measured_values import case_values
         from IITHModuleLib.model_file import shipped_models
+        from IITHModulePanel.result_nodes import show_case
         from SubregionHabitat import SubregionHabitatLogic
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.progress import Part, Silent
@@ -453,9 +362,9 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
             features = with_derived_rows(features, imaging)
         scores = score_all(models, case_values(exam, imaging, values), features or with_derived_rows(None, imaging))
         results = mrml_bridge.ExamResults.of(segmentation)
-        return self._show(results, features, scores, clinical or {}, models)
+        return show_case(results, features, scores, clinical or {}, models)
 
-    def processVisits(self, first, second, model, progress=None) -> VisitNodes:
+    def processVisits(self, first, second, model, progress=None):
         """Phenotype of the change between two visits, with the change of functional tumor volume and longest diameter.
 
         A visit whose features are not in the scene, or were made with another preset, gets those the model needs. The
@@ -467,6 +376,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         """
         from IITHModuleLib.heterogeneity.phenotype_file import FORMAT
         from IITHModuleLib.heterogeneity.phenotype_visits import phenotype_of_visits
+        from IITHModulePanel.result_nodes import show_phenotype, visit_size
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.errors import InputError
         from SubregionHabitatLib.progress import Part, Silent
@@ -479,9 +389,9 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         for number, visit in enumerate((first, second)):
             part = Part(progress, 0.5 * number, 0.5 * (number + 1))
             features.append(self._visitFeatures(visit, loaded.model, part))
-            sizes.append(visitSize(mrml_bridge.ExamResults.of(visit)))
+            sizes.append(visit_size(mrml_bridge.ExamResults.of(visit)))
         found = phenotype_of_visits(loaded, *features, *sizes)
-        return showPhenotype(mrml_bridge.ExamResults.of(second), found)
+        return show_phenotype(mrml_bridge.ExamResults.of(second), found)
 
     def _visitFeatures(self, segmentation, model, progress):
         from SubregionHabitatLib import mrml_bridge
@@ -497,7 +407,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
             found = held()
         return found
 
-    def runBatch(self, cohort, out, options=(), resume=False, progress=None) -> BatchNodes:
+    def runBatch(self, cohort, out, options=(), resume=False, progress=None):
         """Analyze every exam of a cohort table, as ``iith batch`` does, in a process of its own; see docs/batch.md.
 
         Exams that fail are rows with their reason. Cancelling through ``progress`` keeps what is done: call again with
@@ -511,6 +421,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         import re
         from pathlib import Path
 
+        from IITHModulePanel.result_nodes import BatchNodes, show_cohort
         from SubregionHabitatLib.progress import Silent
         from SubregionHabitatLib.python_child import IITH, run_python
 
@@ -528,7 +439,7 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
         table = slicer.mrmlScene.AddNewNodeByClass(
             "vtkMRMLTableNode", slicer.mrmlScene.GenerateUniqueName("IITH cohort")
         )
-        showCohort(table, rows)
+        show_cohort(table, rows)
         return BatchNodes(table, Path(out) / "features_wide.csv.gz", tuple(lines[-2:]))
 
     @staticmethod
@@ -563,167 +474,12 @@ class IITHModuleLogic(ScriptedLoadableModuleLogic):
             imaging.exam, imaging.maps, regions, presetName, engine.name, imaging.reference, progress, images
         )
 
-    @staticmethod
-    def _show(results, features, scores, clinical, models) -> CaseNodes:
-        import json
-
-        from IITHModuleLib.score_view import index_sentence, reference_distribution, scores_html
-        from SubregionHabitatLib import mrml_bridge
-        from SubregionHabitatLib.mrml_bridge import Column
-
-        featureTable = None
-        if features is None:
-            results.remove("table.features")
-        else:
-            featureTable = results.node("table.features", "vtkMRMLTableNode", "IITH features")
-            columns = [Column(name, [getattr(row, name) for row in features.rows]) for name in FEATURE_COLUMNS]
-            mrml_bridge.set_table(featureTable, columns)
-            for name in ("preset", "preset_digest", "engine", "engine_version"):
-                featureTable.SetAttribute(f"IITH.{name}", getattr(features, name))
-        scoreTable = results.node("table.scores", "vtkMRMLTableNode", "IITH scores")
-        mrml_bridge.set_table(scoreTable, scoreColumns(scores))
-        scoreTable.SetAttribute("IITH.html", scores_html(scores))
-        scoreTable.SetAttribute("IITH.index_text", index_sentence(models, scores))
-        showDistribution(results, reference_distribution(models, scores))
-        request = results.node("inputs.scores", "vtkMRMLTextNode", "IITH scoring settings")
-        request.SetText(json.dumps({"clinical": clinical, "models": [model.id for model in models]}))
-        notes = [f"{score.model_id}: {score.refusal}" for score in scores if score.refusal is not None]
-        notes += [f"{score.model_id}: {warning}" for score in scores for warning in score.warnings]
-        return CaseNodes(featureTable, scoreTable, tuple(notes))
-
 
 def featuresOfScene(results):
     """The feature table of the scene as the library's FeatureTable, or None when there is none."""
-    from IITHModuleLib.features import FeatureRow, FeatureTable
-    from SubregionHabitatLib.errors import InputError
-    from SubregionHabitatLib.mrml_bridge import table_rows
+    from IITHModulePanel.result_nodes import features_of_scene
 
-    table = results.find("table.features")
-    if table is None:
-        return None
-    noted = [table.GetAttribute(f"IITH.{n}") for n in ("preset", "preset_digest", "engine", "engine_version")]
-    try:
-        if None in noted:
-            raise ValueError("settings")
-        return FeatureTable(tuple(FeatureRow(**row) for row in table_rows(table)), *noted)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"The feature table '{table.GetName()}' was changed; run the IITH Features and Scores module again."
-        ) from None
-
-
-def showDistribution(results, distribution) -> None:
-    """Chart of an index's distribution among the patients of its reference, with its cut and this case; None: none."""
-    from SubregionHabitatLib.mrml_bridge import Column, set_table
-
-    results.remove("index.")
-    if distribution is None:
-        return
-    chart = results.node("index.chart", "vtkMRMLPlotChartNode", "IITH index in its reference")
-    lines = {
-        "reference": (distribution.values, distribution.percent, (0.35, 0.35, 0.35), False),
-        "border of low and high": ((distribution.cut,) * 2, (0.0, 100.0), (0.9, 0.62, 0.0), False),
-        "this case": ((distribution.value,) * 2, (0.0, distribution.percentile), (0.84, 0.37, 0.0), True),
-    }
-    for number, (name, (x, y, color, marked)) in enumerate(lines.items()):
-        table = results.node(f"index.table.{number}", "vtkMRMLTableNode", f"IITH index, {name}")
-        set_table(table, [Column("index", list(x)), Column("percent", list(y), "%")])
-        series = results.node(f"index.series.{number}", "vtkMRMLPlotSeriesNode", name)
-        series.SetName(name)
-        series.SetAndObserveTableNodeID(table.GetID())
-        series.SetXColumnName("index")
-        series.SetYColumnName("percent")
-        series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-        series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
-        styles = slicer.vtkMRMLPlotSeriesNode
-        series.SetMarkerStyle(styles.MarkerStyleCircle if marked else styles.MarkerStyleNone)
-        series.SetColor(*color)
-        chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    chart.SetTitle(distribution.title)
-    chart.SetXAxisTitle("Heterogeneity index")
-    chart.SetYAxisTitle("Patients of the reference below (%)")
-
-
-def scoreColumns(scores) -> list:
-    """The scores as table columns, one row per model; a refused case has no value and says why."""
-    from SubregionHabitatLib.mrml_bridge import Column
-
-    def interval(score, index):
-        return None if score.ci95 is None else score.ci95[index]
-
-    return [
-        Column("model", [s.model_id for s in scores]),
-        Column("version", [s.model_version for s in scores]),
-        Column("outcome", [s.outcome for s in scores]),
-        Column("form", [s.form or "" for s in scores]),
-        Column("value", [s.value for s in scores]),
-        Column("unit", [s.unit for s in scores]),
-        Column("low", [interval(s, 0) for s in scores], description="Lower end of the 95 % confidence interval"),
-        Column("high", [interval(s, 1) for s in scores], description="Upper end of the 95 % confidence interval"),
-        Column("group", [s.group or "" for s in scores]),
-        Column("percentile", [s.percentile_in_training for s in scores], description="Among the training patients"),
-        Column("in range", ["" if s.in_range is None else "yes" if s.in_range else "no" for s in scores]),
-        Column("refusal", [s.refusal or "" for s in scores]),
-        Column("warnings", [" ".join(s.warnings) for s in scores]),
-        Column("licence", [s.licence for s in scores]),
-        Column("note", [s.note for s in scores]),
-    ]
-
-
-def visitSize(results):
-    """Functional tumor volume and longest diameter of an exam in the scene."""
-    from IITHModuleLib.heterogeneity.size_change import LesionSize
-    from SubregionHabitatLib.mrml_bridge import table_rows
-
-    table = results.find("table.volumes")
-    rows = {} if table is None else {(r["region"], r["quantity"]): r["value"] for r in table_rows(table)}
-    return LesionSize(*(rows.get(("lesion", name)) for name in ("functional tumor volume", "longest diameter")))
-
-
-def showPhenotype(results, found) -> VisitNodes:
-    """Table and chart of a PhenotypeResult."""
-    from SubregionHabitatLib.mrml_bridge import Column, set_table
-
-    score = found.score
-    rows = [("phenotype of change", score.phenotype, None, "", score.note)]
-    rows.append(("ratio of nearest to second distance", "", score.distance_ratio, "", "near 1: between two phenotypes"))
-    rows += [(f"distance to {n}", "", d, "", "") for n, d in zip(score.names, score.distances, strict=True)]
-    for size in found.sizes:
-        rows.append((f"change of {size.name}", "", size.change_percent, "%", size.reason))
-    rows += [(f"warning {i + 1}", warning, None, "", "") for i, warning in enumerate(score.warnings)]
-    rows.append(("model", f"{found.model_id} {found.model_version}", None, "", found.licence))
-    table = results.node("table.phenotype", "vtkMRMLTableNode", "IITH phenotype of change")
-    names = ("quantity", "text", "value", "unit", "note")
-    set_table(table, [Column(name, [row[i] for row in rows]) for i, name in enumerate(names)])
-    distances = results.node("table.phenotype.distances", "vtkMRMLTableNode", "IITH distances to phenotypes")
-    set_table(distances, [Column("phenotype", list(score.names)), Column("distance", list(score.distances))])
-    series = results.node("phenotype.series", "vtkMRMLPlotSeriesNode", "distance")
-    series.SetAndObserveTableNodeID(distances.GetID())
-    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeBar)
-    series.SetLabelColumnName("phenotype")
-    series.SetYColumnName("distance")
-    chart = results.node("phenotype.chart", "vtkMRMLPlotChartNode", "IITH phenotype of change")
-    chart.RemoveAllPlotSeriesNodeIDs()
-    chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    chart.SetTitle(f"Phenotype of change: {score.phenotype}")
-    chart.SetYAxisTitle("Distance to the phenotype's center")
-    return VisitNodes(table, chart, tuple(score.warnings))
-
-
-def showCohort(table, rows) -> None:
-    """The rows of a cohort.csv in a table node; columns of numbers become numbers."""
-    from SubregionHabitatLib.mrml_bridge import Column, set_table
-
-    def column(name):
-        texts = [row[name] or "" for row in rows]
-        if name not in ("result", "patient", "visit") and any(texts):
-            try:
-                return Column(name, [float(text) if text else None for text in texts])
-            except ValueError:
-                pass
-        return Column(name, texts)
-
-    set_table(table, [column(name) for name in rows[0]])
+    return features_of_scene(results)
 
 
 class IITHModuleTest(ScriptedLoadableModuleTest):

@@ -152,6 +152,8 @@ def _check_batch(names, folder: Path) -> None:
 
 def test_visits_that_do_not_fit_are_refused(names, tmp_path):
     module = host.load_module("IITHModule")
+    from IITHModulePanel.result_nodes import FEATURE_COLUMNS
+
     logic = module.IITHModuleLogic()
     first, second = (names[n].segmentation for n in ("firstHabitats", "secondHabitats"))
     for segmentation in (first, second):
@@ -164,7 +166,7 @@ def test_visits_that_do_not_fit_are_refused(names, tmp_path):
         logic.processVisits(first, second, "pcr-ispy2-v1")
     far = [replace(row, value=None if row.value is None else row.value * 1000) for row in tables[1].rows]
     node = bridge.ExamResults.of(second).find("table.features")
-    columns = [bridge.Column(n, [getattr(row, n) for row in far]) for n in module.FEATURE_COLUMNS]
+    columns = [bridge.Column(n, [getattr(row, n) for row in far]) for n in FEATURE_COLUMNS]
     bridge.set_table(node, columns)
     with pytest.raises(CaseRefused, match="more than 5 SD"):
         logic.processVisits(first, second, model)
