@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import types
 from pathlib import Path
 
 import numpy as np
@@ -240,6 +241,65 @@ def test_phase_volumes_are_put_in_order_of_time(scene):
     assert found.times_s == (0.0, 90.0, 240.0)
     assert np.array_equal(found.signal, exam.signal)
     assert found.timing.source == "user"
+
+
+def database(monkeypatch, volumes, **clocks):
+    """Slicer's DICOM database as far as times need it: the volumes' first instances with the clocks given."""
+    uids = [f"1.2.{i}" for i in range(len(volumes))]
+    for volume, uid in zip(volumes, uids, strict=True):
+        volume.SetAttribute("DICOM.instanceUIDs", f"{uid} {uid}.1")
+    tags = {
+        "ContentTime": "0008,0033",
+        "TriggerTime": "0018,1060",
+        "AcquisitionTime": "0008,0032",
+        "SeriesTime": "0008,0031",
+    }
+    known = {(uid, tags[tag]): text for tag, texts in clocks.items() for uid, text in zip(uids, texts, strict=True)}
+    found = types.SimpleNamespace(instanceValue=lambda uid, tag: known.get((uid, tag), ""))
+    monkeypatch.setattr(slicer, "dicomDatabase", found, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("clocks", "seconds", "source"),
+    [
+        ({"ContentTime": ("235900", "000030", "000200")}, (0.0, 90.0, 180.0), "ContentTime"),
+        ({"TriggerTime": ("1000", "91000", "181000")}, (0.0, 90.0, 180.0), "TriggerTime"),
+        ({"SeriesTime": ("101112", "101242.5", "101412")}, (0.0, 90.5, 180.0), "SeriesTime"),
+        # ContentTime of a reconstruction in another order
+        (
+            {"ContentTime": ("120300", "120200", "120000"), "AcquisitionTime": ("100000", "100130", "100300")},
+            (0.0, 90.0, 180.0),
+            "AcquisitionTime",
+        ),
+    ],
+)
+def test_times_of_phase_volumes_come_from_slicers_dicom_database(scene, monkeypatch, clocks, seconds, source):
+    exam = exam_of(oblique())
+    volumes = [add_volume(scene, exam.signal[i], exam.geometry, f"phase {i}") for i in range(3)]
+    database(monkeypatch, volumes, **clocks)
+    found = bridge.exam_from_nodes(volumes)
+    assert (found.times_s, found.timing.source, found.timing.known) == (seconds, source, True)
+    # in any order of the list, and typed times win
+    turned = bridge.exam_from_nodes(volumes[::-1])
+    assert (turned.times_s, np.array_equal(turned.signal, exam.signal)) == (seconds, True)
+    assert bridge.exam_from_nodes(volumes, [0, 10, 20]).times_s == (0.0, 10.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    "clocks",
+    [
+        {"ContentTime": ("101112", "", "101412")},  # not known for one phase
+        {"ContentTime": ("101112", "101112", "101412")},  # two phases alike
+        {"AcquisitionTime": ("101112", "101122", "101142")},  # 30 s: of a reconstruction
+        {"TriggerTime": ("0", "x", "2")},
+    ],
+)
+def test_clocks_that_do_not_tell_the_phases_leave_the_question_to_the_user(scene, monkeypatch, clocks):
+    exam = exam_of(oblique())
+    volumes = [add_volume(scene, exam.signal[i], exam.geometry, f"phase {i}") for i in range(3)]
+    database(monkeypatch, volumes, **clocks)
+    with pytest.raises(InputError, match="without times"):
+        bridge.exam_from_nodes(volumes)
 
 
 def test_phase_volumes_need_times_one_each_and_one_grid(scene):

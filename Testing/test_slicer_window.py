@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import os
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -229,6 +230,33 @@ def test_typed_times_are_used_and_given_back_to_the_images(scene, exam):
     assert widget._parameterNode.timesText == ""
     assert widget.ui.phasesLabel.text == before
     assert table.item(2, 1).text() == "220"
+
+
+def test_times_of_phase_volumes_fill_the_table_and_stay_with_the_results(scene, exam, monkeypatch):
+    simulated, _sequence, voi = exam
+    clocks = ("10:00:00", "10:02:10", "10:03:40", "10:05:10", "10:06:40")
+    known, volumes = {}, []
+    for index, clock in enumerate(clocks):
+        volumes.append(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"series {index}"))
+        bridge.set_volume(volumes[-1], simulated.exam.signal[index], simulated.exam.geometry)
+        volumes[-1].SetAttribute("DICOM.instanceUIDs", f"1.2.{index}")
+        known[f"1.2.{index}", "0008,0032"] = clock.replace(":", "")
+    found = types.SimpleNamespace(instanceValue=lambda uid, tag: known.get((uid, tag), ""))
+    monkeypatch.setattr(slicer, "dicomDatabase", found, raising=False)
+    widget = switch("SubregionHabitat")
+    widget.ui.dceSelector.setCurrentNode(None)
+    for volume in volumes:
+        widget.ui.phasesSelector.setCheckState(volume, qt.Qt.Checked)
+    table = widget.ui.timesTable
+    assert [table.item(row, 1).text() for row in range(5)] == ["0", "130", "220", "310", "400"]
+    assert table.item(1, 0).text() == "Phase 1: series 1"
+    select_voi(widget, voi)
+    widget.ui.applyButton.click()
+    segmentation = widget.logic.results(widget._parameterNode).find("segmentation")
+    # a scene that is opened where the database does not know the exam
+    monkeypatch.delattr(slicer, "dicomDatabase")
+    again, _result = widget.logic.repeat(segmentation)
+    assert (again.times_s, again.timing.source) == ((0.0, 130.0, 220.0, 310.0, 400.0), "AcquisitionTime")
 
 
 def test_the_curve_of_a_point_follows_it_and_is_the_images(scene, exam):

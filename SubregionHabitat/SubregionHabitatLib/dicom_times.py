@@ -9,11 +9,8 @@ from .dicom_frames import FolderScan
 from .dicom_phases import CLOCK_TAGS, ORDER_TAGS, PhaseFrames
 from .errors import InputError
 from .exam import Timing, check_times
-from .timing import unroll_day, unwrap_midnight
+from .timing import MIN_SPAN_S, MIN_STEP_S, unroll_day, unwrap_midnight
 
-# Clock readings that span less than this over an exam are reconstruction times, not acquisition times (UCSF: 59 s).
-MIN_SPAN_S = 59.0
-MIN_STEP_S = 1.5
 AGREEMENT_S = 15.0
 # Clocks that read the time of day, so that one can stand in where another is missing.
 WALL_CLOCKS = ("ContentTime", "AcquisitionTime", "AcquisitionDateTime", "FrameAcquisitionDateTime", "SeriesTime")

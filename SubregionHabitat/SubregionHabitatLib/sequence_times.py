@@ -1,11 +1,12 @@
-"""Times of the frames of a sequence file: only where its index says that it is time, and in which unit."""
+"""Times of phases outside their DICOM files: by a sequence's index, an importer's notes, or a database of headers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from .exam import Timing
-from .timing import unwrap_midnight
+from .timing import MIN_SPAN_S, MIN_STEP_S, seconds_of_day, unroll_day, unwrap_midnight
 
 SECONDS_PER_UNIT = {
     "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3,
@@ -15,6 +16,10 @@ SECONDS_PER_UNIT = {
 IMPORTER_CLOCKS = {
     "TriggerTime": "high", "AcquisitionTime": "high", "ContentTime": "high", "SeriesTime": "medium",
     "DeltaStartTime": "medium",
+}  # fmt: skip
+# Tags of a phase's header that are clocks, in the order in which a DICOM folder's are taken.
+HEADER_CLOCKS = {
+    "ContentTime": "0008,0033", "TriggerTime": "0018,1060", "AcquisitionTime": "0008,0032", "SeriesTime": "0008,0031",
 }  # fmt: skip
 
 
@@ -42,6 +47,39 @@ def importer_times(tag: str, unit: str, labels: str) -> tuple[tuple[float, ...],
     seconds = unwrap_midnight([n * seconds_per_unit for n in numbers])
     times = tuple(round(s - seconds[0], 6) for s in seconds)
     return times, Timing(tag, IMPORTER_CLOCKS[tag], phase_sources=(tag,) * len(times))
+
+
+def header_times(clocks: Mapping[str, Sequence[str]]) -> tuple[tuple[float, ...], Timing] | None:
+    """Seconds from the first phase, in the order given, by what the phases' headers say; None when no clock tells.
+
+    clocks: tag of HEADER_CLOCKS -> its text in one image of each phase, "" where it is absent. A clock counts when it
+    is known for every phase, tells all of them apart and spans an exam; ContentTime, which can be that of a
+    reconstruction, gives way to a clock of the acquisition that orders the phases otherwise.
+    """
+    usable = {tag: seconds for tag in HEADER_CLOCKS if (seconds := _clock(tag, clocks.get(tag, ()))) is not None}
+    if not usable:
+        return None
+
+    def order(tag: str) -> list[int]:
+        return sorted(range(len(usable[tag])), key=usable[tag].__getitem__)
+
+    tag = next(iter(usable))
+    if tag == "ContentTime":
+        others = (t for t in ("AcquisitionTime", "TriggerTime") if t in usable and order(t) != order(tag))
+        tag = next(others, tag)
+    times = tuple(round(second - min(usable[tag]), 3) for second in usable[tag])
+    confidence = "low" if tag == "SeriesTime" else "medium"
+    return times, Timing(tag, confidence, phase_sources=(tag,) * len(times))
+
+
+def _clock(tag: str, texts: Sequence[str]) -> list[float] | None:
+    seconds = [v / 1000 for v in numbers_of(texts) or ()] if tag == "TriggerTime" else [*map(seconds_of_day, texts)]
+    if len(seconds) < 2 or None in seconds:
+        return None
+    seconds = seconds if tag == "TriggerTime" else unroll_day(seconds)
+    ordered = sorted(seconds)
+    apart = all(later - earlier >= MIN_STEP_S for earlier, later in pairwise(ordered))
+    return seconds if apart and ordered[-1] - ordered[0] >= MIN_SPAN_S else None
 
 
 def numbers_of(words: Sequence[str]) -> list[float] | None:

@@ -12,6 +12,9 @@ from .errors import InputError
 DAY_S = 86400.0
 EARLY_TARGET_S = 150.0
 LATE_TARGET_S = 450.0
+# Clock readings that span less than this over an exam are reconstruction times, not acquisition times (UCSF: 59 s).
+MIN_SPAN_S = 59.0
+MIN_STEP_S = 1.5
 # UCSF's rule trusts a phase duration from the header only in this range (seconds).
 PLAUSIBLE_RESOLUTION_S = (30.0, 120.0)
 

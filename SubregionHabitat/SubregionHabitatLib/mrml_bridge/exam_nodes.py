@@ -13,7 +13,7 @@ import slicer
 from ..digests import digest, hash_uid
 from ..errors import InputError
 from ..exam import DceExam, ExamSource, Timing, check_times
-from ..sequence_times import importer_times, index_times
+from ..sequence_times import HEADER_CLOCKS, header_times, importer_times, index_times
 from ..times_file import with_injection
 from .volumes import set_volume, volume_array
 
@@ -123,8 +123,9 @@ def phase_times(
     """Seconds of each phase in the order of the nodes (or of the sequence's frames), and where they come from.
 
     These are ``times_s`` where given, else what the DICOM importer noted from a clock tag, else a sequence's index
-    values when they are times in s, ms or min. Frame numbers 0..n-1 are not times: InputError asks for them, unless
-    accept_no_times lets the phases count as 0, 1, 2, ... with ``timing.known`` False.
+    values when they are times in s, ms or min, else what each phase's header says in Slicer's DICOM database. Frame
+    numbers 0..n-1 are not times: InputError asks for them, unless accept_no_times lets the phases count as 0, 1, 2, ...
+    with ``timing.known`` False.
     """
     n_phases = len(_phase_volumes(nodes))
     if times_s:
@@ -133,6 +134,7 @@ def phase_times(
     found, problem = None, f"{n_phases} phase volumes are selected without times"
     if _is_sequence(nodes):
         found, problem = _sequence_times(_present(nodes)[0], n_phases)
+    found = found or _database_times(_phase_volumes(nodes))
     if found is not None:
         return list(found[0]), found[1]
     if not accept_no_times:
@@ -174,6 +176,15 @@ def _phase_volumes(nodes: Sequence) -> list:
     if any(v is None or not v.IsA("vtkMRMLVolumeNode") for v in volumes):
         raise InputError(f"The sequence '{sequence.GetName()}' does not hold volumes; select the DCE volume sequence.")
     return volumes
+
+
+def _database_times(volumes: Sequence) -> tuple[tuple[float, ...], Timing] | None:
+    """By the header of one image of each phase, where Slicer's DICOM database knows it."""
+    value = getattr(getattr(slicer, "dicomDatabase", None), "instanceValue", None)
+    uids = [(volume.GetAttribute("DICOM.instanceUIDs") or "").split() for volume in volumes]
+    if value is None or not all(uids):
+        return None
+    return header_times({tag: [value(u[0], number) or "" for u in uids] for tag, number in HEADER_CLOCKS.items()})
 
 
 def _sequence_times(sequence, n_phases: int) -> tuple[tuple[tuple[float, ...], Timing] | None, str]:

@@ -12,13 +12,14 @@ from pathlib import Path
 from ..analysis import DrawnRegions, ImagingParameters
 from ..digests import digest
 from ..errors import InputError
-from ..exam import DceExam
+from ..exam import DceExam, Timing
 from ..habitat_file import habitat_model_to_json, load_habitat_model
 from ..habitat_model import HabitatModel
 from ..imaging_settings import settings_from_json, settings_to_json
 from ..masks import RegionMask
+from ..sequence_times import HEADER_CLOCKS
 from .drawn import region_from_segment
-from .exam_nodes import exam_from_nodes, parse_times
+from .exam_nodes import exam_from_nodes, parse_times, phase_times
 from .results import ExamResults
 from .segments import TISSUE_TERMINOLOGY, Segment, set_segments
 from .volumes import volume_array
@@ -67,6 +68,7 @@ def note_inputs(results: ExamResults, inputs: AnalysisInputs, times_s: Sequence[
             "content_digest": exam.source.content_digest,
             "injection_s": exam.timing.injection_s,
             "accept_no_times": not exam.timing.known,
+            "clock": _clock(results, exam),
         },
         "imaging": settings_to_json(inputs.parameters),
         "regions": {name: {"source": r.source, "notes": list(r.notes)} for name, r in masks.items()},
@@ -105,13 +107,17 @@ def noted_inputs(results: ExamResults) -> AnalysisInputs:
         of_exam, seed = content["exam"], content["seed_lps"]
         seed = None if seed is None else tuple(map(float, seed))
         injection = None if of_exam["injection_s"] is None else float(of_exam["injection_s"])
+        clock = _checked_clock(of_exam.get("clock"))
         accept_no_times, content_digest = bool(of_exam["accept_no_times"]), of_exam["content_digest"]
         noted = {n: (str(r["source"]), tuple(map(str, r["notes"]))) for n, r in content["regions"].items()}
         model = _noted_habitat_model(content["habitat_model"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
         raise again from None
     times = parse_times(text.GetAttribute(TIMES_ATTRIBUTE) or "")
-    exam = exam_from_nodes(results.exam_nodes, times, injection, accept_no_times)
+    exam = exam_from_nodes(results.exam_nodes, times or clock.get("seconds", ()), injection, accept_no_times)
+    if clock:
+        timing = Timing(clock["source"], clock["confidence"], phase_sources=(clock["source"],) * exam.n_phases)
+        exam = dataclasses.replace(exam, timing=dataclasses.replace(timing, injection_s=exam.timing.injection_s))
     if exam.source.content_digest != content_digest:
         raise InputError(
             f"The images of '{name}' were changed after the Subregion Habitat module measured them; run that module "
@@ -126,6 +132,23 @@ def noted_inputs(results: ExamResults) -> AnalysisInputs:
     except TypeError:
         raise again from None
     return AnalysisInputs(exam, parameters, regions, model)
+
+
+def _clock(results: ExamResults, exam: DceExam) -> dict | None:
+    """The times that a clock of the headers told, which a scene on another machine could not look up again."""
+    if exam.timing.source not in HEADER_CLOCKS:
+        return None
+    seconds, timing = phase_times(results.exam_nodes)
+    return {"seconds": seconds, "source": timing.source, "confidence": timing.confidence}
+
+
+def _checked_clock(noted: object) -> dict:
+    if noted is None:
+        return {}
+    known = {"seconds": [float(second) for second in noted["seconds"]], "source": str(noted["source"])}
+    if known["source"] not in HEADER_CLOCKS or noted["confidence"] not in ("low", "medium", "high"):
+        raise ValueError("clock")
+    return {**known, "confidence": noted["confidence"]}
 
 
 def _noted_habitat_model(content: dict | None) -> HabitatModel | None:
