@@ -6,6 +6,7 @@ import json
 from typing import NamedTuple
 
 import slicer
+from slicer.i18n import tr as _
 
 from IITHModuleLib.features import FeatureRow, FeatureTable
 from IITHModuleLib.heterogeneity.size_change import LesionSize
@@ -84,8 +85,8 @@ def show_distribution(results, distribution) -> None:
         series.SetColor(*color)
         chart.AddAndObservePlotSeriesNodeID(series.GetID())
     chart.SetTitle(distribution.title)
-    chart.SetXAxisTitle("Heterogeneity index")
-    chart.SetYAxisTitle("Patients of the reference below (%)")
+    chart.SetXAxisTitle(_("Heterogeneity index"))
+    chart.SetYAxisTitle(_("Patients of the reference below (%)"))
 
 
 def score_columns(scores) -> list:
@@ -143,8 +144,8 @@ def show_phenotype(results, found) -> VisitNodes:
     chart = results.node("phenotype.chart", "vtkMRMLPlotChartNode", "IITH phenotype of change")
     chart.RemoveAllPlotSeriesNodeIDs()
     chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    chart.SetTitle(f"Phenotype of change: {score.phenotype}")
-    chart.SetYAxisTitle("Distance to the phenotype's center")
+    chart.SetTitle(_("Phenotype of change: {name}").format(name=score.phenotype))
+    chart.SetYAxisTitle(_("Distance to the phenotype's center"))
     return VisitNodes(table, chart, tuple(score.warnings))
 
 

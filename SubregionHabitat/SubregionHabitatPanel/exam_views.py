@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from SubregionHabitatLib.mrml_bridge import Column, ExamResults, phase_times, set_table
 from SubregionHabitatLib.timing import choose_early_late
@@ -95,9 +96,9 @@ def show_curve(phases: ExamPhases, ras) -> str:
     """Draw enhancement over time at a point; returns what the curve says, in words, or why there is none."""
     signal = signal_at(phases, ras)
     if signal is None:
-        return "The point lies outside the exam."
+        return _("The point lies outside the exam.")
     if not signal[0] > 0:
-        return "The pre-contrast signal is zero here; enhancement is not defined."
+        return _("The pre-contrast signal is zero here; enhancement is not defined.")
     enhancement = 100 * (signal - signal[0]) / signal[0]
     results = ExamResults(phases.nodes)
     table = results.node("view.curve", "vtkMRMLTableNode", "IITH curve at a point")
@@ -116,8 +117,10 @@ def show_curve(phases: ExamPhases, ras) -> str:
             node.SetSaveWithScene(False)
         slicer.modules.plots.logic().ShowChartInLayout(chart)
     peak = int(np.argmax(enhancement))
-    when = f"{phases.times_s[peak]:g} s" if phases.known else f"phase {peak}"
-    return f"Peak enhancement {enhancement[peak]:.0f} % at {when}, {enhancement[-1]:.0f} % in the last phase."
+    when = f"{phases.times_s[peak]:g} s" if phases.known else _("phase {number}").format(number=peak)
+    return _("Peak enhancement {peak} % at {when}, {last} % in the last phase.").format(
+        peak=f"{enhancement[peak]:.0f}", when=when, last=f"{enhancement[-1]:.0f}"
+    )
 
 
 def _set_up_curve(chart, series, table, known: bool) -> None:
@@ -129,6 +132,6 @@ def _set_up_curve(chart, series, table, known: bool) -> None:
     series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleCircle)
     series.SetColor(0.0, 0.45, 0.7)
     chart.AddAndObservePlotSeriesNodeID(series.GetID())
-    chart.SetTitle("Enhancement at the point")
-    chart.SetXAxisTitle("Time after the pre-contrast phase (s)" if known else "Phase")
-    chart.SetYAxisTitle("Enhancement (%)")
+    chart.SetTitle(_("Enhancement at the point"))
+    chart.SetXAxisTitle(_("Time after the pre-contrast phase (s)") if known else _("Phase"))
+    chart.SetYAxisTitle(_("Enhancement (%)"))
