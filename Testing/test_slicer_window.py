@@ -53,7 +53,7 @@ def composite():
     return slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
 
 
-def check_map_in_views(results, name: str, title: str):
+def check_map_in_views(results, name: str, title: str, from_percent: float = 20):
     """The views show the map in enhancing breast and lesion alone, itself it is unchanged; returns what is shown."""
     shown = slicer.mrmlScene.GetNodeByID(composite().GetForegroundVolumeID())
     legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(shown)
@@ -63,7 +63,8 @@ def check_map_in_views(results, name: str, title: str):
         slicer.util.arrayFromSegmentBinaryLabelmap(results.find(kind), segment, shown) > 0
         for kind, segment in (("breast", "breast"), ("segmentation", "lesion"))
     )
-    region = (breast & (slicer.util.arrayFromVolume(results.find("map.pe_peak")) >= 20)) | lesion
+    enhancing = slicer.util.arrayFromVolume(results.find("map.pe_peak")) >= from_percent
+    region = (breast & enhancing if from_percent else breast) | lesion
     assert 0 < region.mean() < 0.5
     assert np.array_equal(seen, np.where(region, whole, np.nan), equal_nan=True)
     assert np.isfinite(whole[~region]).any()
@@ -108,6 +109,12 @@ def click_through(case: str, voi, preset: str, folder: Path, indexed: bool = Tru
     shown = check_map_in_views(results, "pe_early", "Early PE (%)")
     ui.mapCombo.currentText = "Signal enhancement ratio (SER)"
     assert check_map_in_views(results, "ser", "SER") is shown
+    ui.shownFromSlider.value = 0
+    check_map_in_views(results, "ser", "SER", from_percent=0)
+    ui.shownFromSlider.value = 20
+    ui.outlinesCheck.click()
+    assert not results.find("segmentation").GetDisplayNode().GetVisibility2DFill()
+    ui.outlinesCheck.click()
     ui.showLateButton.click()
     assert composite().GetForegroundVolumeID() is None
     ui.mapCombo.activated.emit(ui.mapCombo.currentIndex)
