@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
 
+from SubregionHabitatLib import dicom_gdcm
 from SubregionHabitatLib.dicom_exam import read_dicom_exam
 from SubregionHabitatLib.dicom_frames import scan_folder
 from SubregionHabitatLib.errors import InputError
@@ -63,6 +67,45 @@ def test_jpeg_ls_lossless_where_a_decoder_is_installed(small, exam):
     pytest.importorskip("jpeg_ls", reason="pyjpegls is not installed")
     rewrite(exam, JPEGLSLossless)
     assert_same(read_dicom_exam(exam), small)
+
+
+@pytest.mark.parametrize(("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+def test_jpeg_lossless_and_jpeg_2000(small, exam, tmp_path, compressor, syntax):
+    for path in sorted(exam.glob("*.dcm")):
+        dataset = pydicom.dcmread(path)
+        coded = coded_by_simpleitk(dataset.pixel_array, compressor, tmp_path / "coded.dcm")
+        assert coded.file_meta.TransferSyntaxUID == syntax
+        dataset.BitsStored, dataset.HighBit = 16, 15
+        dataset.PixelData = coded.PixelData
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.save_as(path)
+    assert_same(read_dicom_exam(exam), small)
+
+
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000"])
+def test_signed_frames_of_one_file_by_simpleitk(tmp_path, compressor):
+    values = np.random.default_rng(3).integers(-900, 3000, (3, 20, 24)).astype(np.int16)
+    dataset = coded_by_simpleitk(values[0], compressor, tmp_path / "frame.dcm")
+    files = [coded_by_simpleitk(v, compressor, tmp_path / "frame.dcm") for v in values]
+    dataset.NumberOfFrames = 3
+    dataset.PixelData = encapsulate([next(generate_frames(f.PixelData, number_of_frames=1)) for f in files])
+    dataset["PixelData"].VR = "OB"
+    dataset.RescaleSlope, dataset.RescaleIntercept = 3, 7  # for the reader of the exam to apply
+    dataset.save_as(tmp_path / "all.dcm")
+    found = list(dicom_gdcm.decoded_frames(tmp_path / "all.dcm", [2, 0]))
+    np.testing.assert_array_equal(found, values[[2, 0]])
+
+
+def coded_by_simpleitk(values, compressor, path):
+    """The data set of a file whose pixels ITK has compressed."""
+    writer = sitk.ImageFileWriter()
+    writer.SetFileName(str(path))
+    writer.SetUseCompression(True)
+    writer.SetCompressor(compressor)
+    writer.Execute(sitk.GetImageFromArray(values[None]))
+    return pydicom.dcmread(path)
 
 
 def test_a_syntax_that_cannot_be_decoded_is_named(exam):

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from RadiogenomicReportLib.case_report import CasePictures
 from RadiogenomicReportLib.figures_planes import direction_letters, largest_slice, lesion_views, planes_of
-from RadiogenomicReportLib.figures_slices import display_window, scale_bar_mm, slice_pictures
+from RadiogenomicReportLib.figures_slices import display_window, map_pictures, scale_bar_mm, slice_pictures
 from SubregionHabitatLib.geometry import Geometry
 from support.report_cases import pixels
 
@@ -183,3 +183,20 @@ def test_display_window_survives_flat_and_empty_images():
     assert display_window(np.full(10, np.nan)) == (0.0, 1.0)
     low, high = display_window(np.arange(1001.0))
     assert (low, high) == pytest.approx((10.0, 997.0))
+
+
+def test_a_map_without_values_says_why_and_has_no_scale():
+    """An exam without times has no slopes; a scale from 0 to 1 beside an empty map would read as zeros."""
+    geometry = grid(AXIAL)
+    lesion = np.zeros(geometry.shape, dtype=bool)
+    lesion[3:7, 4:8, 4:9] = True
+    values, none = np.where(lesion, 120.0, 1.0), np.full(geometry.shape, np.nan)
+    maps = {"pe_peak": values, "ser": none, "wis": none, "wos": none}
+    units = {"pe_peak": "%", "ser": "1", "wis": "1/min", "wos": "1/min"}
+    pictures = CasePictures(values, geometry, lesion, lesion.astype(np.uint8), ~lesion, maps, units, 0)
+    captions = [picture.caption for picture in map_pictures(pictures)]
+    assert captions[0] == "Peak enhancement: enhancement at the highest phase"
+    assert captions[1].endswith("not defined in any voxel of lesion and ring")
+    assert [c.split(": ")[1] for c in captions[2:]] == [
+        "not defined, because the times of the phases are not known"
+    ] * 2

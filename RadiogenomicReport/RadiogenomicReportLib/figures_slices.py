@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from SubregionHabitatLib.kinetics import TIME_MAPS
+
 from .figures_planes import View, lesion_views
 from .figures_style import (
     LESION_COLOR,
@@ -151,6 +153,8 @@ def _draw_map(pictures: CasePictures, view: View, shown: ShownMap) -> Picture:
     from matplotlib.colors import Normalize, TwoSlopeNorm
 
     height = SIDE_IN + _BAR_IN
+    if not np.isfinite(shown.array[pictures.lesion | pictures.ring]).any():
+        return _undefined_map(pictures, view, shown, height)
     figure = new_figure(SIDE_IN, height)
     axes = slice_axes(figure, view, _BAR_IN / height)
     draw_image(axes, view, pictures, dim=0.6)
@@ -187,6 +191,21 @@ def _draw_map(pictures: CasePictures, view: View, shown: ShownMap) -> Picture:
         f"{number(shown.high)}{unit}; {shown.meaning}."
     )
     return _picture(figure, view, f"{shown.title}: {shown.meaning}", alt, height, with_slice=False)
+
+
+def _undefined_map(pictures: CasePictures, view: View, shown: ShownMap, height: float) -> Picture:
+    """The early image without colors and without a scale, which would look like a map of zeros."""
+    figure = new_figure(SIDE_IN, height)
+    axes = slice_axes(figure, view, _BAR_IN / height)
+    draw_image(axes, view, pictures, dim=0.6)
+    draw_contour(axes, view, pictures.lesion, LESION_COLOR)
+    draw_marks(axes, view)
+    figure.text(0.5, 0.5 * _BAR_IN / height, "no values", fontsize=8.5, ha="center", va="center")
+    why = "not defined, because the times of the phases are not known"
+    if shown.key not in TIME_MAPS:
+        why = "not defined in any voxel of lesion and ring"
+    caption = f"{shown.title}: {why}"
+    return _picture(figure, view, caption, f"{caption}.", height, with_slice=False)
 
 
 def _picture(figure, view: View, caption: str, alt: str, height_in: float, with_slice: bool = True) -> Picture:

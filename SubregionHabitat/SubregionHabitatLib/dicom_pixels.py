@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from pydicom.misc import is_dicom
 
+from . import dicom_gdcm
 from .dicom_frames import Frame
 from .dicom_header import DEFLATED, NATIVE_SYNTAXES, StoredPixels
 from .errors import InputError
@@ -50,15 +51,16 @@ def _native_frames(path: Path, frames: list[Frame]) -> Iterator[np.ndarray]:
 
 
 def _decoded_frames(path: Path, frames: list[Frame]) -> Iterator[np.ndarray]:
-    """Frames that pydicom decodes: compressed, deflated, or without preamble."""
+    """Frames that pydicom decodes, or else SimpleITK: compressed, deflated, or without preamble."""
     syntax = pydicom.uid.UID(frames[0].pixels.syntax)
-    if syntax not in (*NATIVE_SYNTAXES, DEFLATED) and not _has_decoder(syntax):
+    by_pydicom = syntax in (*NATIVE_SYNTAXES, DEFLATED) or _has_decoder(syntax)
+    if not by_pydicom and syntax not in dicom_gdcm.SYNTAXES:
         raise InputError(
             f"{path.name} is compressed as {syntax.name}, which cannot be decoded here; decompress the series first "
             "(for example with gdcmconv --raw or dcmdjpeg), or install a pydicom decoder for it."
         )
     try:
-        yield from _pydicom_frames(path, [f.index for f in frames])
+        yield from (_pydicom_frames if by_pydicom else dicom_gdcm.decoded_frames)(path, [f.index for f in frames])
     except InputError:
         raise
     except Exception as error:  # truncated or damaged: whatever pydicom or the decoder found
