@@ -55,8 +55,9 @@ class RadiogenomicReport(ScriptedLoadableModule):
 class RadiogenomicReportParameterNode:
     """segmentation: result of the SubregionHabitat module; reportPath: the HTML file to write.
 
-    hr, her2, ageYears: what is unknown here is taken from the scoring in the scene. From patientTable on: the cohort
-    statistics.
+    hr to lvi: as in IITHModulePanel.clinical_fields; what is unknown here is taken from the scoring in the scene.
+    mutationFile (MAF or VCF) to genomicGenes: genomic data of the patient; a territory of 0 is not known. From
+    patientTable on: the cohort statistics.
     """
 
     segmentation: vtkMRMLSegmentationNode
@@ -65,7 +66,19 @@ class RadiogenomicReportParameterNode:
     hr: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
     her2: Annotated[str, Choice(["unknown", "positive", "negative"])] = "unknown"
     ageYears: Annotated[float, WithinRange(0.0, 120.0)] = 0.0
+    nStage: Annotated[str, Choice(["unknown", "N0", "N1", "N2", "N3"])] = "unknown"
+    longestDiameterMm: Annotated[float, WithinRange(0.0, 400.0)] = 0.0
+    longestDiameterChange: Annotated[float, WithinRange(-101.0, 500.0)] = -101.0
+    ki67: Annotated[str, Choice(["unknown", "high", "low"])] = "unknown"
+    lvi: Annotated[str, Choice(["unknown", "present", "absent"])] = "unknown"
     clinicalFile: pathlib.Path
+    mutationFile: pathlib.Path
+    segmentsFile: pathlib.Path
+    expressionFile: pathlib.Path
+    geneSetsFile: pathlib.Path
+    genomicSample: str = ""
+    territoryMb: Annotated[float, WithinRange(0.0, 3300.0)] = 0.0
+    genomicGenes: str = ""
     writePdf: bool = False
     writeNumbers: bool = False
     writeDicom: bool = False
@@ -118,6 +131,8 @@ class RadiogenomicReportWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObs
                 parameters.segmentation = habitats[0]
 
     def onParametersChanged(self, parameters: RadiogenomicReportParameterNode) -> None:
+        from RadiogenomicReportPanel.genomic_fields import show_fields
+
         hasFile = parameters.reportPath != pathlib.Path()
         ready = parameters.segmentation is not None and hasFile
         self.ui.applyButton.enabled = ready and not self.running
@@ -129,9 +144,11 @@ class RadiogenomicReportWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObs
             self.ui.applyButton.toolTip = _("Name the HTML file to write")
         self.ui.openButton.enabled = self.ui.showButton.enabled = self._written is not None
         self.ui.readClinicalButton.enabled = parameters.clinicalFile != pathlib.Path()
+        show_fields(self.ui, parameters)
         self.statistics.refresh(parameters)
 
     def onReadClinicalButton(self, _checked=False) -> None:
+        from IITHModulePanel.clinical_fields import store_values
         from SubregionHabitatLib.errors import InputError
 
         try:
@@ -139,11 +156,8 @@ class RadiogenomicReportWidget(ModulePanel, ScriptedLoadableModuleWidget, VTKObs
         except InputError as error:
             self.showStatus(str(error), failed=True)
             return
-        words = {1.0: "positive", 0.0: "negative"}
         with slicer.util.NodeModify(self._parameterNode):
-            for name in ("hr", "her2"):
-                setattr(self._parameterNode, name, words.get(values.get(name), "unknown"))
-            self._parameterNode.ageYears = float(values.get("age_years", 0.0))
+            store_values(self._parameterNode, values)
 
     def onApplyButton(self, _checked=False) -> None:
         parameters = self._parameterNode
@@ -228,19 +242,22 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         from RadiogenomicReportLib.case_numbers import case_numbers
         from RadiogenomicReportLib.case_report import CasePictures, case_report_html
         from RadiogenomicReportLib.report_output import report_files, write_files
+        from RadiogenomicReportLib.report_target import check_beside, checked_report_path
+        from RadiogenomicReportPanel.genomic_fields import genomics_plan
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.background_run import run_in_background
         from SubregionHabitatLib.progress import Part, Silent
 
         progress = progress or Silent()
-        path = self._checkedPath(parameters.reportPath, parameters.overwrite)
+        path = checked_report_path(parameters.reportPath, parameters.overwrite)
         stem, forms = path.stem, {"pdf" if path.suffix.lower() == ".pdf" else "html"}
         forms |= {name for name, yes in {"pdf": parameters.writePdf, "csv": parameters.writeNumbers}.items() if yes}
-        self._checkBeside(path, forms, parameters.writeDicom, parameters.overwrite)
+        check_beside(path, forms, parameters.writeDicom, parameters.overwrite)
         needed = PDF_REQUIREMENTS if "pdf" in forms else REQUIREMENTS
         mrml_bridge.ensure_packages(needed | (DICOM_REQUIREMENTS if parameters.writeDicom else {}), "IITH")
         clinical = IITHModuleLogic.clinicalValues(parameters)
-        found = self._case(parameters.segmentation, Part(progress, 0.0, 0.4), clinical)
+        genomics = self._readGenomics(genomics_plan(parameters), Part(progress, 0.0, 0.1))
+        found = self._case(parameters.segmentation, Part(progress, 0.1, 0.4), clinical, genomics)
 
         def draw(itsProgress) -> dict:
             itsProgress.step(0.1, "drawing the report")
@@ -263,37 +280,43 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         return Report(path, self._caseText(parameters.segmentation, found.case), found.notes)
 
     @staticmethod
-    def _checkBeside(path: pathlib.Path, forms, withDicom: bool, overwrite: bool) -> None:
-        from SubregionHabitatLib.errors import InputError
+    def _readGenomics(plan, progress):
+        """The patient's genomic values; None without a plan. What reading them needs is offered for install first."""
+        from RadiogenomicReportLib.case_genomic_data import read_genomics
+        from RadiogenomicReportPanel.genomic_fields import genomic_requirements
+        from SubregionHabitatLib import mrml_bridge
+        from SubregionHabitatLib.background_run import run_in_background
 
-        beside = [path.with_suffix(".pdf")] if "pdf" in forms and path.suffix != ".pdf" else []
-        beside += [path.with_name(f"{path.stem}-numbers.csv")] if "csv" in forms else []
-        beside += [path.with_name(f"{path.stem}-dicom")] if withDicom else []
-        taken = [other.name for other in beside if other.exists()]
-        if taken and not overwrite:
-            raise InputError(f"{taken[0]} exists; allow its replacement or choose another file.")
+        if plan is None:
+            return None
+        mrml_bridge.ensure_packages(genomic_requirements(plan), "IITH")
+        progress.step(0.0, "genomic files")
+        return run_in_background(lambda _progress: read_genomics(plan), progress)
 
-    def processNodes(self, segmentation, path, overwrite=False, progress=None) -> Report:
+    def processNodes(self, segmentation, path, overwrite=False, progress=None, genomics=None) -> Report:
         """Write the report of the exam that a habitat segmentation belongs to; never with a patient's name.
 
         :param segmentation: result of the SubregionHabitat module
         :param path: HTML or PDF file; an existing one is replaced only with ``overwrite``
+        :param genomics: CaseGenomicsPlan with genomic files of the patient, or a row of a table
         """
         from RadiogenomicReportLib.case_report import CasePictures, case_report_html
         from RadiogenomicReportLib.report_output import report_files
+        from RadiogenomicReportLib.report_target import checked_report_path, write_whole
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.progress import Part, Silent
 
         progress = progress or Silent()
-        path = self._checkedPath(pathlib.Path(path), overwrite)
+        path = checked_report_path(pathlib.Path(path), overwrite)
         form = "pdf" if path.suffix.lower() == ".pdf" else "html"
         mrml_bridge.ensure_packages(PDF_REQUIREMENTS if form == "pdf" else REQUIREMENTS, "IITH")
-        found = self._case(segmentation, Part(progress, 0.0, 0.5))
+        read = self._readGenomics(genomics, Part(progress, 0.0, 0.1))
+        found = self._case(segmentation, Part(progress, 0.1, 0.5), genomics=read)
         progress.step(0.5, "report")
         pictures = CasePictures.from_result(found.imaging.exam, found.imaging)
         with found.clock.stage("report"):
             content = report_files("report", lambda: case_report_html(found.case, pictures), (), [form])
-        self._write(path, content[f"report.{form}"])
+        write_whole(path, content[f"report.{form}"])
         return Report(path, self._caseText(segmentation, found.case), found.notes)
 
     def exportNumbers(self, segmentation, folder, progress=None) -> list:
@@ -320,12 +343,14 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         :return: paths of the files
         Raises InputError when the files are not those of the exam in the scene, or highdicom is absent.
         """
+        from RadiogenomicReportLib.report_target import check_new_folder
         from RadiogenomicReportLib.result_folder import complete_or_absent
         from SubregionHabitatLib import mrml_bridge
         from SubregionHabitatLib.progress import Part, Silent
 
         progress = progress or Silent()
-        folder = self._newFolder(pathlib.Path(folder))
+        folder = pathlib.Path(folder)
+        check_new_folder(folder)
         mrml_bridge.ensure_packages(DICOM_REQUIREMENTS, "IITH")
         found = self._case(segmentation, Part(progress, 0.0, 0.4))
         with complete_or_absent(folder) as partial:
@@ -352,16 +377,6 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
 
             return run_in_background(work, progress)
 
-    @staticmethod
-    def _newFolder(folder: pathlib.Path) -> pathlib.Path:
-        from SubregionHabitatLib.errors import InputError
-
-        if folder.is_file():
-            raise InputError(f"The output {folder.name} is a file; choose a new or empty folder.")
-        if folder.is_dir() and any(folder.iterdir()):
-            raise InputError(f"The output folder {folder.name} holds other files; choose a new or empty folder.")
-        return folder
-
     @contextlib.contextmanager
     def _examFiles(self, segmentation, examFolder):
         """The folder with the exam's DICOM files; links to those that the DICOM database knows where none is named."""
@@ -383,10 +398,10 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
                     shutil.copyfile(path, target)
             yield pathlib.Path(folder)
 
-    def _case(self, segmentation, progress=None, clinical=None) -> CaseOfScene:
+    def _case(self, segmentation, progress=None, clinical=None, genomics=None) -> CaseOfScene:
         """The case of the exam that a habitat segmentation belongs to, with features and scores as in the scene.
 
-        clinical: standard name -> value, in place of those of the scoring in the scene.
+        clinical: standard name -> value, in place of those of the scoring in the scene; genomics: CaseGenomics.
         """
         from IITHModule import featuresOfScene
         from IITHModuleLib.any_model import score_all
@@ -394,6 +409,7 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         from IITHModuleLib.derived_rows import with_derived_rows
         from IITHModuleLib.measured_values import case_values
         from RadiogenomicReportLib.case_file import build_case
+        from RadiogenomicReportLib.case_genomic_data import with_genomics
         from RadiogenomicReportLib.stage_clock import StageClock
         from SubregionHabitat import SubregionHabitatLogic
         from SubregionHabitatLib import mrml_bridge
@@ -408,8 +424,8 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
             given = {name: user_value(name, value) for name, value in (clinical or {}).items()}
             values = case_values(exam, imaging, noted | given)
             scores = score_all(models, values, features or with_derived_rows(None, imaging))
-        case = build_case(exam, imaging, features, values, scores, clock)
-        return CaseOfScene(exam, imaging, case, clock, tuple(self._notes(features, models)))
+        case = with_genomics(build_case(exam, imaging, features, values, scores, clock), genomics)
+        return CaseOfScene(exam, imaging, case, clock, tuple(self._notes(features, models, genomics)))
 
     @staticmethod
     def _caseText(segmentation, case):
@@ -433,13 +449,15 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         from RadiogenomicReportLib.cohort.survival_analysis import analyze_survival
         from RadiogenomicReportLib.cohort.survival_folder import RECORD, survival_tables, write_survival
         from RadiogenomicReportLib.cohort.survival_plan import SurvivalPlan
+        from RadiogenomicReportPanel.cohort_nodes import cohort_nodes, patients_of_tables
 
-        patients = self._patients(tables, columns)
+        patients = patients_of_tables(tables, columns, COHORT_REQUIREMENTS)
         plan = SurvivalPlan(**settings)
         result = analyze_survival(patients, plan)
         path = write_survival(pathlib.Path(folder), result, patients, plan, show_identity=False, overwrite=overwrite)
         text = (path / RECORD[0]).read_text(encoding="utf-8")
-        return self._cohortNodes(path, "survival", survival_tables(result.content), text, result.content["warnings"])
+        nodes, textNode = cohort_nodes("survival", survival_tables(result.content), text)
+        return CohortStatistics(path, nodes, textNode, tuple(result.content["warnings"]))
 
     def associate(self, tables, folder, columns=None, overwrite=False, **settings) -> CohortStatistics:
         """Associations of a group or score in table nodes with all other variables, as `iith associate`.
@@ -453,84 +471,15 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
             association_tables,
             write_associations,
         )
+        from RadiogenomicReportPanel.cohort_nodes import cohort_nodes, patients_of_tables
 
-        patients = self._patients(tables, columns)
+        patients = patients_of_tables(tables, columns, COHORT_REQUIREMENTS)
         plan = AssociationPlan(**settings)
         content = analyze_associations(patients, plan)
         path = write_associations(pathlib.Path(folder), content, patients, plan, overwrite)
         text = (path / RECORD[0]).read_text(encoding="utf-8")
-        return self._cohortNodes(path, "association", association_tables(content), text, content["skipped"])
-
-    @staticmethod
-    def _patients(tables, columns):
-        """The table nodes as one table of patients; called by their numbers, because a name may be a patient's."""
-        from IITHModuleLib.table_file import table_of_cells
-        from RadiogenomicReportLib.clinical.column_mapping import EMPTY, load_mapping
-        from RadiogenomicReportLib.clinical.patient_table import join_tables
-        from SubregionHabitatLib import mrml_bridge
-        from SubregionHabitatLib.errors import InputError
-
-        nodes = [node for node in tables if node is not None]
-        if not nodes:
-            raise InputError("No table is selected; select at least one table of patients.")
-        mrml_bridge.ensure_packages(COHORT_REQUIREMENTS, "IITH")
-        texts = []
-        for number, node in enumerate(nodes, start=1):
-            rows = mrml_bridge.table_rows(node)
-            header = [node.GetColumnName(i) for i in range(node.GetNumberOfColumns())]
-            cells = [[row[name] for name in header] for row in rows]
-            texts.append(table_of_cells(f"table {number}", header, cells))
-        return join_tables(texts, load_mapping(columns) if columns else EMPTY)
-
-    @staticmethod
-    def _cohortNodes(path, kind, tables, text, warnings) -> CohortStatistics:
-        """Table nodes and a text node of a result; those of an earlier run of the kind are filled anew."""
-        from SubregionHabitatLib import mrml_bridge
-
-        def node(name, class_name):
-            attribute = f"cohort.{kind}.{name}"
-            for found in slicer.util.getNodesByClass(class_name):
-                if found.GetAttribute("IITH.cohort") == attribute:
-                    return found
-            made = slicer.mrmlScene.AddNewNodeByClass(class_name, f"IITH {kind}: {name}".replace("_", " "))
-            made.SetAttribute("IITH.cohort", attribute)
-            return made
-
-        nodes = {}
-        for name, (head, rows) in tables.items():
-            columns = [mrml_bridge.Column(h, _columnValues([row[k] for row in rows])) for k, h in enumerate(head)]
-            nodes[name] = node(name, "vtkMRMLTableNode")
-            mrml_bridge.set_table(nodes[name], columns)
-        textNode = node("numbers", "vtkMRMLTextNode")
-        textNode.SetText(text)
-        return CohortStatistics(path, nodes, textNode, tuple(warnings))
-
-    @staticmethod
-    def _checkedPath(path: pathlib.Path, overwrite: bool) -> pathlib.Path:
-        from SubregionHabitatLib.errors import InputError
-
-        if path == pathlib.Path():
-            raise InputError("No report file is named; name the HTML or PDF file to write.")
-        if path.suffix.lower() not in (".html", ".htm", ".pdf"):
-            raise InputError(f"The report file {path.name} does not end in .html or .pdf; name such a file.")
-        if not path.parent.is_dir():
-            raise InputError(f"The folder of the report file {path.name} does not exist; create it or choose another.")
-        if path.is_dir() or (path.exists() and not overwrite):
-            raise InputError(f"{path.name} exists; allow its replacement or choose another file.")
-        return path.absolute()
-
-    @staticmethod
-    def _write(path: pathlib.Path, content: bytes) -> None:
-        """The whole file or none: written beside its place and renamed."""
-        from SubregionHabitatLib.errors import InputError
-
-        partial = path.with_name(f".{path.name}.partial")
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise InputError(f"{path.name} could not be written ({error.strerror}); choose another folder.") from error
+        nodes, textNode = cohort_nodes("association", association_tables(content), text)
+        return CohortStatistics(path, nodes, textNode, tuple(content["skipped"]))
 
     @staticmethod
     def _scoring(results):
@@ -555,19 +504,14 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         return clinical, [open_model(str(name)) for name in names]
 
     @staticmethod
-    def _notes(features, models):
+    def _notes(features, models, genomics):
         if features is None:
             yield _("No radiomic features are part of the report; compute them in IITH Features and Scores.")
         if not models:
             yield _("No model scores are part of the report; compute them in IITH Features and Scores.")
-
-
-def _columnValues(cells):
-    """Numbers where every filled cell is one, else the texts."""
-    try:
-        return [float(cell) if cell != "" else None for cell in cells]
-    except ValueError:
-        return list(cells)
+        if genomics is not None and genomics.malformed:
+            text = _("{count} rows of the genomic files were left out; the report names their lines.")
+            yield text.format(count=len(genomics.malformed))
 
 
 class RadiogenomicReportTest(ScriptedLoadableModuleTest):

@@ -1,4 +1,4 @@
-"""Clinical values from the command line or a small file: hormone receptor, HER2 and age."""
+"""Clinical values from the command line or a small file: receptors, age, lymph nodes, diameters as read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from SubregionHabitatLib.errors import InputError
 MAX_FILE_BYTES = 10_000_000
 _YES = {"1", "pos", "positive", "yes", "+", "true"}
 _NO = {"0", "neg", "negative", "no", "-", "false"}
+_YES_NO = ("hr", "her2", "ki67_high", "lvi")
 _NAMES = {
     "hr": "hr",
     "her2": "her2",
@@ -23,6 +24,8 @@ _NAMES = {
     "longest_diameter_mm": "longest_diameter_mm",
     "longest_diameter_change": "longest_diameter_change_percent",
     "longest_diameter_change_percent": "longest_diameter_change_percent",
+    "ki67_high": "ki67_high",
+    "lvi": "lvi",
 }
 OPTIONS = ("hr", "her2", "age", "n_stage", "longest_diameter", "longest_diameter_change")
 
@@ -69,12 +72,12 @@ def read_clinical_file(path: Path) -> dict[str, str]:
 
 def _is_missing(name: str, text: str) -> bool:
     """A receptor written "-" is negative, not missing."""
-    return is_missing(text) and not (name in ("hr", "her2") and text.strip() in _NO)
+    return is_missing(text) and not (name in _YES_NO and text.strip() in _NO)
 
 
 def _number(name: str, text: str) -> float:
     word = text.strip().lower()
-    if name in ("hr", "her2"):
+    if name in _YES_NO:
         if word in _YES or word == "1.0":
             return 1.0
         if word in _NO or word == "0.0":
