@@ -156,6 +156,9 @@ def test_packages_are_asked_for_only_where_a_chosen_file_needs_them(panel, tmp_p
     assert plan.files.territory_mb is None
     parameters.expressionFile, parameters.mutationFile = folder / "e.tsv", folder / "x.maf.gz"
     assert list(genomic_requirements(genomics_plan(parameters))) == ["pandas", "gseapy"]
+    parameters.geneSetsFile = Path()
+    with pytest.raises(InputError, match="No gene sets are chosen"):
+        genomics_plan(parameters)
 
 
 def test_a_row_of_a_table_goes_into_the_report_of_the_logic(segmentation, tmp_path):

@@ -31,9 +31,12 @@ def genomics_plan(parameters):
         return None
     from RadiogenomicReportLib.genomics.case_genomics import CaseGenomicsPlan
     from RadiogenomicReportLib.genomics.genomics_run import GenomicsPlan
+    from SubregionHabitatLib.errors import InputError
 
+    if "expression" in files and not chosen(parameters.geneSetsFile):
+        raise InputError("No gene sets are chosen that score the expression; choose a GMT file, or no expression.")
     settings = {name: (path,) if name in ("maf", "vcf") else path for name, path in files.items()}
-    if "expression" in files and chosen(parameters.geneSetsFile):
+    if "expression" in files:
         settings["gmt"] = (parameters.geneSetsFile,)
     if chosen(parameters.mutationFile):
         settings["genes"] = _names(parameters.genomicGenes)

@@ -203,9 +203,6 @@ def _variants(mutations: Mutations, genes: Sequence[str]) -> tuple[tuple[Variant
 
 def _expression_values(plan: GenomicsPlan, expression: Expression, sample: str, result: GenomicsResult) -> dict:
     """Scores of a sample: in a matrix of several as for the cohort, else those that need no other sample."""
-    if not (plan.gmt or plan.centroids):
-        result.notes.append("The expression file was read, but no gene sets or centroids were given to score it.")
-        return {}
     if np.ptp(expression.values[:, expression.samples.index(sample)]) == 0:
         raise InputError(f"All genes of the sample in {expression.source} have one value; check the file.")
     n = len(expression.samples)
