@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from SubregionHabitatLib.errors import InputError
 
-from ..case_file import RESEARCH_USE, plain
 from ..clinical.patient_table import PatientTable
 from ..clinical.variable_values import Variable
-from ..figures_style import report_style
 from ..report_numbers import whole
-from ..result_folder import complete_or_absent
-from ..table_writer import write_table
 from .associations import NUMBER_TESTS, associate_with_groups, associate_with_score, correlation_matrix
 from .figures_association import finite, heat_map, volcano
-from .page import Items, Page, Pictures, Section, Text, Tiles, picture_of, table, write_pages
-from .provenance import software_versions
-from .survival_folder import cell, table_one_rows, write_figures
+from .page import Items, Page, Pictures, Section, Text, Tiles, picture_of, table
+from .report_folder import provenance_sentences, write_report_folder
+from .survival_folder import cell, table_one_rows
 from .table_one import table_one
 from .table_one_view import effect, p_cell, table_one_block
 
@@ -210,12 +205,8 @@ def association_page(content: dict, figures: dict) -> Page:
         caption, ["Variable", "Patients", "p", "Adjusted p", "Test", "Effect (95 % interval)"], rows, numeric=(1, 2, 3)
     )
     sections.append(Section("tests", "All tests", (block,)))
-    provenance = content["provenance"]
-    software = ", ".join(f"{k} {v}" for k, v in provenance["software"].items())
-    files = "; ".join(f"{s['name']} ({s['rows']:,} rows, SHA-256 {s['sha256']})" for s in provenance["tables"])
-    sections.append(
-        Section("methods", "Methods and provenance", (Text((f"Tables: {files}.", f"Software: {software}."), True),))
-    )
+    methods = Text(provenance_sentences(content["provenance"]), True)
+    sections.append(Section("methods", "Methods and provenance", (methods,)))
     title = content["title"] or f"Associations with {label}"
     return Page(title, f"{counts['n']:,} patients; this page names no patient.", tuple(sections))
 
@@ -224,18 +215,9 @@ def write_associations(
     target: Path, content: dict, patients: PatientTable, plan: AssociationPlan, overwrite: bool
 ) -> Path:
     """Write report, numbers and figures to a folder that is whole or absent; InputError where it cannot be written."""
-    provenance = {"plan": asdict(plan), "tables": list(patients.sources), "software": software_versions()}
-    content = {"research_use": RESEARCH_USE, **content, "provenance": provenance}
-    with report_style():
-        figures = association_figures(content)
-    with complete_or_absent(target, overwrite, RECORD) as folder:
-        write_pages(folder, lambda: association_page(content, figures), RESEARCH_USE)
-        text = json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False)
-        (folder / RECORD[0]).write_text(text + "\n", encoding="utf-8")
-        write_figures(folder / "figures", figures)
-        for name, (head, rows) in association_tables(content).items():
-            write_table(folder / "tables" / f"{name}.csv", head, rows)
-    return Path(target)
+    return write_report_folder(
+        target, RECORD, content, plan, patients, association_figures, association_page, association_tables, overwrite
+    )
 
 
 _TEST = (

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
-from ..case_file import RESEARCH_USE, plain
 from ..clinical.patient_table import PatientTable
-from ..figures_style import INK, MUTED, report_style
+from ..figures_style import INK, MUTED
 from ..report_numbers import decimals, number, percent, signed, whole
-from ..result_folder import complete_or_absent
-from ..table_writer import write_table
 from .figures_prediction import nomogram_figure, panels
 from .figures_survival_curves import COLORS, DASHES, forest_figure, p_text
-from .page import Items, Page, Pictures, Section, Text, Tiles, picture_of, table, write_pages
-from .provenance import software_versions
+from .page import Items, Page, Pictures, Section, Text, Tiles, picture_of, table
+from .report_folder import provenance_sentences, write_report_folder
 from .response_analysis import SCHEMA, ResponsePlan
-from .survival_folder import cell, table_one_rows, write_figures
+from .survival_folder import cell, table_one_rows
 from .table_one_view import p_cell, table_one_block
 
 RECORD = ("response.json", SCHEMA)
@@ -234,31 +229,22 @@ def _calls(content: dict):
 
 
 def _methods(content: dict):
-    provenance = content["provenance"]
-    files = "; ".join(f"{s['name']} ({s['rows']:,} rows, SHA-256 {s['sha256']})" for s in provenance["tables"])
-    settings = "; ".join(
-        f"{k} {', '.join(v) if isinstance(v, (list, tuple)) else v}" for k, v in provenance["plan"].items() if v
-    )
-    software = ", ".join(f"{k} {v}" for k, v in provenance["software"].items())
-    yield Text((f"Settings: {settings}.", f"Tables: {files}.", f"Software: {software}."), True)
+    yield Text(provenance_sentences(content["provenance"]), True)
 
 
 def write_response(target: Path, content: dict, patients: PatientTable, plan: ResponsePlan, overwrite: bool) -> Path:
     """Write report, numbers and figures to a folder that is whole or absent; InputError where it cannot be written."""
-    provenance = {"plan": asdict(plan), "tables": list(patients.sources), "software": software_versions()}
-    content = {"research_use": RESEARCH_USE, **content, "provenance": provenance}
-    with report_style():
-        figures = response_figures(content)
-    with complete_or_absent(target, overwrite, RECORD) as folder:
-        write_pages(folder, lambda: response_page(content, figures), RESEARCH_USE)
-        text = json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False)
-        (folder / RECORD[0]).write_text(text + "\n", encoding="utf-8")
-        write_figures(folder / "figures", figures)
-        head = ["term", "name", "unit", "coefficient", "standard_error", "odds_ratio", "low", "high", "z", "p", "vif"]
-        rows = [[cell(r[h]) for h in head] for r in content["logistic"]["rows"]]
-        write_table(folder / "tables" / "logistic.csv", head, rows)
-        head = ["model", "auc", "low", "high", "apparent", "predictions"]
-        rows = [[cell(d[h]) for h in head] for d in content["discrimination"]]
-        write_table(folder / "tables" / "discrimination.csv", head, rows)
-        write_table(folder / "tables" / "table_one.csv", *table_one_rows(content["table_one"], ["no", "yes"]))
-    return Path(target)
+    return write_report_folder(
+        target, RECORD, content, plan, patients, response_figures, response_page, response_tables, overwrite
+    )
+
+
+def response_tables(content: dict) -> dict[str, tuple[list[str], list[list[str]]]]:
+    """The numbers of the page as tables: name -> (header, rows)."""
+    terms = ["term", "name", "unit", "coefficient", "standard_error", "odds_ratio", "low", "high", "z", "p", "vif"]
+    models = ["model", "auc", "low", "high", "apparent", "predictions"]
+    return {
+        "logistic": (terms, [[cell(r[h]) for h in terms] for r in content["logistic"]["rows"]]),
+        "discrimination": (models, [[cell(d[h]) for h in models] for d in content["discrimination"]]),
+        "table_one": table_one_rows(content["table_one"], ["no", "yes"]),
+    }

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 
-from ..case_file import RESEARCH_USE, plain
 from ..clinical.patient_table import PatientTable
-from ..figures_style import report_style
-from ..result_folder import complete_or_absent
-from ..table_writer import number_cell, write_table
-from .page import write_pages
-from .provenance import software_versions
+from ..table_writer import number_cell
+from .report_folder import write_report_folder
 from .risk_groups import DAYS_PER_YEAR
 from .survival_analysis import SCHEMA, SurvivalResult
 from .survival_page import survival_figures, survival_page
 from .survival_plan import SurvivalPlan
 
 RECORD = ("survival.json", SCHEMA)
-PNG_DPI = 200
 
 
 def write_survival(
@@ -30,34 +23,10 @@ def write_survival(
 
     Raises InputError where the folder cannot be written or holds something else.
     """
-    provenance = {
-        "plan": asdict(plan),
-        "column_mapping": {"title": table.mapping.title, "sha256": table.mapping.digest},
-        "tables": list(table.sources),
-        "software": software_versions(),
-    }
-    content = {"research_use": RESEARCH_USE, **result.content, "provenance": provenance}
-    with report_style():
-        figures = survival_figures(content)
-    with complete_or_absent(target, overwrite, RECORD) as folder:
-        write_pages(folder, lambda: survival_page(content, figures), RESEARCH_USE)
-        text = json.dumps(plain(content), indent=1, allow_nan=False, ensure_ascii=False)
-        (folder / RECORD[0]).write_text(text + "\n", encoding="utf-8")
-        write_figures(folder / "figures", figures)
-        tables = folder / "tables"
-        for name, (head, rows) in survival_tables(content).items():
-            write_table(tables / f"{name}.csv", head, rows)
-        write_table(tables / "patients.csv", *_patient_rows(result, table, show_identity))
-    return Path(target)
-
-
-def write_figures(folder: Path, figures: dict) -> None:
-    """Each figure as NAME.svg and NAME.png."""
-    folder.mkdir()
-    with report_style():
-        for name, figure in figures.items():
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
-            figure.savefig(folder / f"{name}.png", dpi=PNG_DPI, metadata={"Software": None})
+    return write_report_folder(
+        target, RECORD, result.content, plan, table, survival_figures, survival_page,
+        lambda content: survival_tables(content) | {"patients": _patient_rows(result, table, show_identity)}, overwrite,
+    )  # fmt: skip
 
 
 def cell(value) -> str:

@@ -16,12 +16,10 @@ from highdicom.sr import (
 )
 from pydicom.dataset import Dataset
 
-from SubregionHabitatLib import __version__
-
 from ..report_numbers import is_number
 from . import codes
 from .segmentation import Region, segment_numbers
-from .source import MANUFACTURER, MODEL, SERIAL_NUMBER, SourceExam, finish
+from .source import EQUIPMENT, MANUFACTURER, MODEL, SERIAL_NUMBER, SourceExam, finish
 
 SERIES_NUMBER = 9803
 
@@ -52,10 +50,7 @@ def measurement_report(
         series_number=SERIES_NUMBER,
         sop_instance_uid=source.uid("report"),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL,
-        software_versions=__version__,
-        device_serial_number=SERIAL_NUMBER,
+        **EQUIPMENT,
         is_complete=True,
         is_final=False,
     )

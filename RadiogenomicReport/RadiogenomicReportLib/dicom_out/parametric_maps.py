@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping
 import highdicom as hd
 import numpy as np
 
-from SubregionHabitatLib import __version__
-
 from . import codes
 from .frames import name_dimensions, place_on_sources, refer_to_sources
-from .source import MANUFACTURER, MODEL, SERIAL_NUMBER, SourceExam, affine_of, finish
+from .source import EQUIPMENT, SourceExam, affine_of, finish
 
 SERIES_NUMBER = 9802
 
@@ -46,10 +44,7 @@ def parametric_maps(
             series_number=SERIES_NUMBER,
             sop_instance_uid=source.uid(f"map {name}"),
             instance_number=number,
-            manufacturer=MANUFACTURER,
-            manufacturer_model_name=MODEL,
-            software_versions=__version__,
-            device_serial_number=SERIAL_NUMBER,
+            **EQUIPMENT,
             contains_recognizable_visual_features=False,
             real_world_value_mappings=[_mapping(name, values, units[name])],
             content_label=codes.plain_text(name.upper(), 16),

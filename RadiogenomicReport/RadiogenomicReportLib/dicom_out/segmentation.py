@@ -13,7 +13,7 @@ from SubregionHabitatLib.geometry import bounding_box
 from ..figures_style import LESION_COLOR, RING_COLOR, habitat_color
 from . import codes
 from .frames import name_dimensions, place_on_sources, refer_to_sources
-from .source import MANUFACTURER, MODEL, SERIAL_NUMBER, SourceExam, affine_of, finish
+from .source import EQUIPMENT, MANUFACTURER, SourceExam, affine_of, finish
 
 SERIES_NUMBER = 9801
 
@@ -75,10 +75,7 @@ def segmentation(source: SourceExam, regions: tuple[Region, ...], seed: int) -> 
         series_number=SERIES_NUMBER,
         sop_instance_uid=source.uid("segmentation"),
         instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=MODEL,
-        software_versions=__version__,
-        device_serial_number=SERIAL_NUMBER,
+        **EQUIPMENT,
         content_label="HABITATS",
         content_description="Lesion, habitats and ring; research use",
     )

@@ -25,6 +25,13 @@ from . import codes
 MANUFACTURER = "IITH"
 MODEL = "IITH breast DCE-MRI heterogeneity"
 SERIAL_NUMBER = "IITH-software"
+# What every object says of the program that made it.
+EQUIPMENT = {
+    "manufacturer": MANUFACTURER,
+    "manufacturer_model_name": MODEL,
+    "software_versions": __version__,
+    "device_serial_number": SERIAL_NUMBER,
+}
 # The date of content without identity; type 1 in the objects, and the real one could name the patient.
 NO_DATE, NO_TIME = "19000101", "000000"
 DEIDENTIFICATION = "Patient and study attributes replaced; UIDs kept"

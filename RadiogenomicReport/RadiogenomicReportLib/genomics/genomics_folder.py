@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ..case_file import RESEARCH_USE, plain
 from ..cohort.provenance import software_versions
-from ..cohort.survival_folder import cell, write_figures
+from ..cohort.report_folder import write_figures
+from ..cohort.survival_folder import cell
 from ..result_folder import complete_or_absent
 from ..table_writer import write_table
 from .sample_features import Value
