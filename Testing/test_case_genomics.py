@@ -150,6 +150,31 @@ def test_a_sample_without_mutations_counts_as_none_only_where_it_was_sequenced(f
         case_genomics(CaseGenomicsPlan(files=GenomicsPlan(maf=(files / "m.maf",)), sample=("EMPTY",)))
 
 
+VCF = """##fileformat=VCFv4.2
+##FILTER=<ID=PASS,Description="ok">
+##INFO=<ID=ANN,Number=.,Type=String,Description="x">
+##FORMAT=<ID=AD,Number=R,Type=Integer,Description="x">
+##contig=<ID=1>
+{tumor}#CHROM	POS	ID	REF	ALT	QUAL	FILTER	INFO	FORMAT	N1	T1
+1	10	.	A	T	.	PASS	ANN=T|missense_variant|MOD|TP53|x	AD	50,0	30,10
+1	20	.	AC	A	.	PASS	ANN=A|frameshift_variant|HIGH|PTEN|x	AD	50,0	20,20
+"""
+
+
+def test_the_tumor_of_a_vcf_is_the_headers_or_the_one_named(tmp_path):
+    pytest.importorskip("vcfpy")
+    (tmp_path / "told.vcf").write_text(VCF.format(tumor="##tumor_sample=T1\n"))
+    (tmp_path / "untold.vcf").write_text(VCF.format(tumor=""))
+    plans = [GenomicsPlan(vcf=(tmp_path / name,), genes=("TP53",)) for name in ("told.vcf", "untold.vcf")]
+    for plan, sample in ((plans[0], ()), (plans[1], ("T1",))):
+        found = case_genomics(CaseGenomicsPlan(files=plan, sample=sample))
+        assert values_of(found)["nonsynonymous_mutations"] == 2
+        assert [(v.gene, v.variant_class, v.vaf) for v in found.variants] == [("TP53", "Missense_Mutation", 0.25)]
+        assert found.inputs[0]["read_as"] == "VAF from allele depths"
+    with pytest.raises(InputError, match=r"untold\.vcf holds 2 samples; name this patient's"):
+        case_genomics(CaseGenomicsPlan(files=plans[1]))
+
+
 def test_reasons_of_a_table_come_from_the_record_beside_it(files):
     (files / "genomics.csv").write_text("patient,math,cnb,group\nP1,,0.25,low\nP2,31.5,,\n")
     record = {"schema": "iith-genomics/1", "missing": {"math": {"3 mutations; MATH needs 5": 1}}}
