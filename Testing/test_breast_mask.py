@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from SubregionHabitatLib.breast_mask import BreastParameters, breast_mask, distance_mm, ring_allowed
 from SubregionHabitatLib.chest_wall import WallParameters, aggregate
+from SubregionHabitatLib.dicom_exam import read_dicom_exam
 from SubregionHabitatLib.errors import Cancelled, InputError
 from SubregionHabitatLib.geometry import Geometry
 from SubregionHabitatLib.ring import peritumoral_ring
@@ -172,6 +173,14 @@ def test_air_of_many_coils_is_air():
     mask = breast_mask(np.sqrt(squares).astype(np.float32), truth.exam.geometry)
     assert mask.notes == ()
     assert dice(mask.breast, truth.truth_breast) > 0.96
+
+
+def test_dark_fat_of_a_real_crop_is_no_air():
+    """Suppressed fat deep in the breast of UCSF-BR-06, darker than a quarter of the tissue and rather even."""
+    exam = read_dicom_exam(require_data("ucsf-br-06"))
+    box = (slice(12, 27), slice(78, 120), slice(82, 124))
+    mask = breast_mask(exam.signal[(slice(None), *box)], exam.geometry.crop(box))
+    assert "No air was found" in mask.notes[0]
 
 
 def test_air_of_an_interpolated_image_is_air():

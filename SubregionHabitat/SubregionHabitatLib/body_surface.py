@@ -26,9 +26,12 @@ AIR_SHARE_OF_P95 = 0.4
 AIR_MEAN_OVER_SD = 3.5
 # ... or be darker still and even once noise is smoothed away: the sum of squares of many coils gives air a mean / SD
 # of 4 to 9, and interpolated images (zero filling, resampling) scatter less than their noise. Dark tissue is not even:
-# over suppressed fat in a breast SD / mean was 0.06 or more (simulated) and 0.08 or more (real), over air 0.01 to 0.04.
+# SD / mean was 0.045 or more over suppressed fat in a breast, 0.040 or more around the mean of its surroundings; over
+# air 0.012 to 0.041, and 0.012 to 0.029.
 EVEN_SHARE_OF_P95 = 0.25
 EVEN_SD_OVER_MEAN = 0.05
+EVEN_SD_OVER_SURROUNDINGS = 0.035
+EVEN_SURROUNDINGS_MM = 8.0
 # Tissue begins this many SD, and at least these shares of air level and bright tissue, above the level of the air.
 NOISE_SDS = 4.0
 SHARE_ABOVE_AIR = 0.2
@@ -70,7 +73,7 @@ def find_body(means: np.ndarray, inside: np.ndarray, grid: Geometry, noise_ratio
     limit = level + max(NOISE_SDS * spread, SHARE_ABOVE_AIR * level, SHARE_OF_P95 * (bright - level))
     air = _reached_from_front((smooth < limit) & inside, inside, grid)
     if not air.any() or not (
-        level <= 0.01 * bright or _even(smooth, air, bright) or noise_ratio(air) <= AIR_MEAN_OVER_SD
+        level <= 0.01 * bright or _even(smooth, air, bright, grid) or noise_ratio(air) <= AIR_MEAN_OVER_SD
     ):
         return _no_air(inside)
     body = _large_pieces(inside & ~air)
@@ -83,13 +86,22 @@ def find_body(means: np.ndarray, inside: np.ndarray, grid: Geometry, noise_ratio
     return BodySurface(body, depth, level, True)
 
 
-def _even(smooth: np.ndarray, air: np.ndarray, bright: float) -> bool:
-    """Whether smoothed signal in ``air`` is dark and varies as little as only air does."""
+def _even(smooth: np.ndarray, air: np.ndarray, bright: float, grid: Geometry) -> bool:
+    """Whether smoothed signal in ``air`` is dark and varies as little as only air does, as a whole and nearby."""
     inner = ndimage.binary_erosion(air, iterations=2)
-    values = smooth[inner] if inner.any() else smooth[air]
+    inner = inner if inner.any() else air
+    values = smooth[inner]
     middle = float(np.median(values))
-    spread = 1.4826 * float(np.median(np.abs(values - middle)))
-    return middle < EVEN_SHARE_OF_P95 * bright and spread < EVEN_SD_OVER_MEAN * middle
+    if middle >= EVEN_SHARE_OF_P95 * bright or _robust_sd(values) >= EVEN_SD_OVER_MEAN * middle:
+        return False
+    sigma = EVEN_SURROUNDINGS_MM / grid.spacing_mm[0]
+    weight = ndimage.gaussian_filter(inner.astype(np.float32), sigma)[inner]
+    around = ndimage.gaussian_filter(np.where(inner, smooth, 0).astype(np.float32), sigma)[inner] / weight
+    return _robust_sd(values / np.maximum(around, np.finfo(np.float32).tiny)) < EVEN_SD_OVER_SURROUNDINGS
+
+
+def _robust_sd(values: np.ndarray) -> float:
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _outwards(depth: np.ndarray, signal: np.ndarray, inside: np.ndarray) -> float:
@@ -133,7 +145,7 @@ def _front_level(smooth: np.ndarray, inside: np.ndarray, grid: Geometry) -> tupl
     medians = np.median(values, axis=1)
     level = float(np.percentile(medians, FRONT_PERCENTILE))
     dark = values[medians <= 1.5 * level]
-    return level, float(1.4826 * np.median(np.abs(dark - np.median(dark)))) if dark.size else 0.0
+    return level, _robust_sd(dark) if dark.size else 0.0
 
 
 def _reached_from_front(low: np.ndarray, inside: np.ndarray, grid: Geometry) -> np.ndarray:
