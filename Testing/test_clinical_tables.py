@@ -77,7 +77,7 @@ def test_separators_decimal_commas_encodings_and_gzip(tmp_path):
         (",", ('"1,234,567"', '"1,234.5"', "-2"), [1234567, 1234.5, -2]),
         (";", ("1,234", "12,000", "890"), [1.234, 12, 890]),  # where semicolons separate, commas are decimal signs
         ("\t", ("1,5e-3", "2,250", "0"), [0.0015, 2.25, 0]),
-        (";", ("1.234,5", "7", "8"), [1234.5, 7, 8]),
+        (";", ("1.234,5", "1.234", "12,5"), [1234.5, 1234, 12.5]),
     ],
 )
 def test_commas_in_numbers_are_read_by_column_and_separator(tmp_path, separator, cells, values):
@@ -89,6 +89,9 @@ def test_commas_in_numbers_are_read_by_column_and_separator(tmp_path, separator,
 def test_contradicting_commas_and_impossible_follow_up_are_refused(tmp_path):
     table = read_patient_table([write(tmp_path / "t.csv", 'patient,size\nA,"1,5"\nB,"1,234,567"\n')])
     with pytest.raises(InputError, match="are decimal signs in some cells"):
+        table.variable("size").values  # noqa: B018
+    table = read_patient_table([write(tmp_path / "t.csv", "patient;size\nA;12,5\nB;1.234\n")])
+    with pytest.raises(InputError, match="points before three digits"):
         table.variable("size").values  # noqa: B018
     table = read_patient_table([write(tmp_path / "t.csv", "patient,rfs_years\nA,900\nB,3\n")])
     with pytest.raises(InputError, match=r"Line 2 of t\.csv: the follow-up time rfs_years is longer than a century"):

@@ -27,6 +27,7 @@ _GROUPED = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 # 1.234,5: points group the digits, so that the comma can only be the decimal sign.
 _POINTED = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")
+_POINT_GROUPED = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 _GROUP_ONLY = re.compile(r"[+-]?\d{1,3}((,\d{3}){2,}(\.\d+)?|,\d{3}\.\d+)")
 
 
@@ -86,7 +87,17 @@ def with_points(cells: Sequence[str], name: str, where: str) -> tuple[str, ...]:
             f"The commas in {name[:60]} of {where} are decimal signs in some cells and mark thousands in others; write "
             "its numbers in one way."
         )
-    return tuple(c.replace(",", ".") if _COMMA.fullmatch(c.strip()) else c for c in cells) if meant else tuple(cells)
+    if not meant:
+        return tuple(cells)
+    # Beside decimal commas a point before three digits can only mark thousands; no cell may leave that open.
+    if any(_POINT_GROUPED.fullmatch(c.strip()) for c in cells):
+        if not any(_POINTED.fullmatch(c.strip()) for c in cells):
+            raise InputError(
+                f"{name[:60]} of {where} has decimal commas in some cells and points before three digits in others; "
+                "write its numbers in one way."
+            )
+        cells = [c.replace(".", "") if _POINT_GROUPED.fullmatch(c.strip()) else c for c in cells]
+    return tuple(c.replace(",", ".") if _COMMA.fullmatch(c.strip()) else c for c in cells)
 
 
 def read_numbers(cells, lines, name: str, where: str, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
