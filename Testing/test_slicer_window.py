@@ -496,6 +496,7 @@ def test_two_visits_are_compared(scene, exam):
     ui.compareButton.click()
     assert "selected twice" in ui.statusLabel.text
     ui.secondSelector.setCurrentNode(nodes.segmentation)
+    assert (ui.phenotypeEdit.currentPath, widget._parameterNode.phenotypeModel) == ("", Path())
     ui.compareButton.click()
     rows = {(r["region"], r["quantity"]): r for r in bridge.table_rows(ui.changesTable.mrmlTableNode())}
     assert rows["lesion", "volume"]["change"] == 0.0  # the same exam twice

@@ -16,6 +16,8 @@ from slicer.i18n import tr as _
 
 from SubregionHabitatPanel.process_watch import ProcessWatch
 
+# As the Subregion Habitat panel at first: below, enhancement is mostly noise.
+SHOWN_FROM_PERCENT = 20.0
 COLUMNS = ("patient", "visit", "status", "lesion_volume_cc", "reason")
 _ENDED = re.compile(r"^\d+ of \d+: (?P<name>.+?) (?:(?P<done>done) in .*|failed: (?P<reason>.*?))(?: \([^()]*\))?$")
 
@@ -200,13 +202,13 @@ def open_case(folder: Path, name: str):
     arrays = {key: array for key, (array, _geometry) in labels.items()}
     first = next(iter(volumes.values()))
     mrml_bridge.set_segments(segmentation, _segments(arrays), labels["lesion"][1], first)
-    _show_map(folder, name, volumes.get("pe_early", first), arrays)
+    _show_map(folder, name, volumes, arrays)
     show_segmentation(segmentation, in_3d=True)
     return segmentation
 
 
-def _show_map(folder: Path, name: str, volume, labels: dict) -> None:
-    """The map inside the breast, over the early phase around the lesion, which is all of it that a result keeps."""
+def _show_map(folder: Path, name: str, volumes: dict, labels: dict) -> None:
+    """Early enhancement where the breast enhances, over the early phase around the lesion that the result keeps."""
     import numpy as np
 
     from SubregionHabitatLib import mrml_bridge
@@ -215,13 +217,17 @@ def _show_map(folder: Path, name: str, volume, labels: dict) -> None:
     from SubregionHabitatPanel.result_views import show_inside
     from SubregionHabitatPanel.shown_map import map_title
 
-    anatomy, region = None, np.ones(labels["lesion"].shape, dtype=bool)
+    anatomy, volume = None, volumes.get("pe_early", next(iter(volumes.values())))
+    region = np.ones(labels["lesion"].shape, dtype=bool)
     if (folder / "images" / "early.nrrd").is_file():
         anatomy = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{name} early phase")
         mrml_bridge.set_volume(anatomy, *read_volume(folder / "images" / "early.nrrd"))
         anatomy.CreateDefaultDisplayNodes()
     if "tissue" in labels:
-        region = np.isin(labels["tissue"], BREAST_LABELS) | (labels["lesion"] > 0)
+        region = np.isin(labels["tissue"], BREAST_LABELS)
+    if "pe_peak" in volumes:
+        region &= slicer.util.arrayFromVolume(volumes["pe_peak"]) >= SHOWN_FROM_PERCENT
+    region |= labels["lesion"] > 0
     shown = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{name} map in the breast")
     shown.SetSaveWithScene(False)
     show_inside(shown, volume, region, map_title("pe_early", "%"))

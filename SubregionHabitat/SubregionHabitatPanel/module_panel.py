@@ -107,8 +107,17 @@ class ModulePanel:
         self._updating = True
         try:
             self.onParametersChanged(self._parameterNode)
+            self._showNoPaths()
         finally:
             self._updating = False
+
+    def _showNoPaths(self) -> None:
+        """A path that is not chosen is written "." by parameterNodeWrapper; the line for it is better empty."""
+        for widget in vars(self.ui).values():
+            if getattr(widget, "currentPath", None) == ".":
+                blocked = widget.blockSignals(True)
+                widget.currentPath = ""
+                widget.blockSignals(blocked)
 
     # long work
 

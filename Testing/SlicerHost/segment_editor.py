@@ -114,7 +114,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def _list_effects(self) -> None:
         while self._buttons.count():
-            self._buttons.takeAt(0).widget().deleteLater()
+            old = self._buttons.takeAt(0).widget()
+            old.hide()
+            old.deleteLater()
         for index, name in enumerate(self._names):
             button = QtWidgets.QToolButton(self)
             button.setText(name)
