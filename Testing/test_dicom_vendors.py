@@ -218,6 +218,17 @@ def test_acquisition_times_order_phases_that_were_reconstructed_in_another_order
     )
 
 
+@pytest.mark.parametrize(
+    ("keyword", "pre", "post"),
+    [("RepetitionTime", 4.498, 4.502), ("EchoTime", 1.749, 1.751), ("FlipAngle", 9.49, 9.51)],
+)
+def test_no_phase_is_lost_to_the_rounding_of_its_protocol(small, tmp_path, keyword, pre, post):
+    def adjusted(ds):
+        setattr(ds, keyword, pre if phase_of(ds) == 1 else post)
+
+    assert_same(read(small, tmp_path, adjusted, per_phase=True), small)
+
+
 def test_phases_with_different_clocks(small, tmp_path):
     """The pre-contrast series lost its ContentTime, the others their AcquisitionTime."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,13 +88,9 @@ def _parse_choice(series: str | None) -> tuple[tuple[str, ...], str]:
 
 
 def _candidates(scan: FolderScan, usable: UsableSeries) -> _Candidates:
-    by_protocol: dict[tuple, list[Stack]] = defaultdict(list)
-    for uid, frames in usable.frames.items():
-        for stack in stacks_of(frames, uid):
-            if stack.n_levels >= MIN_SLICES:
-                by_protocol[stack.loose_key].append(stack)
+    found = [stack for uid, frames in usable.frames.items() for stack in stacks_of(frames, uid)]
     sets, singles, broken = [], [], []
-    for stacks in by_protocol.values():
+    for stacks in _by_protocol([stack for stack in found if stack.n_levels >= MIN_SLICES]):
         groups: list[tuple[Geometry, list[PhaseFrames], list[Stack]]] = []
         for stack in stacks:
             try:
@@ -116,6 +111,17 @@ def _candidates(scan: FolderScan, usable: UsableSeries) -> _Candidates:
             else:
                 singles.extend(own)
     return _Candidates(sets, singles, broken)
+
+
+def _by_protocol(stacks: list[Stack]) -> list[list[Stack]]:
+    groups: list[list[Stack]] = []
+    for stack in stacks:
+        home = next((group for group in groups if group[0].same_protocol(stack)), None)
+        if home is None:
+            groups.append([stack])
+        else:
+            home.append(stack)
+    return groups
 
 
 # ---- several exams -----------------------------------------------------------------------------------------------
@@ -230,7 +236,7 @@ def _part_volumes(chosen: DynamicSet, found: _Candidates, scan: FolderScan) -> l
 
 def _same_protocol(stack: Stack, chosen: DynamicSet) -> bool:
     first = chosen.first_stack
-    return stack.loose_key == first.loose_key and abs(float(np.dot(stack.normal, first.normal))) > 0.999
+    return stack.same_protocol(first) and abs(float(np.dot(stack.normal, first.normal))) > 0.999
 
 
 def _share_of_grid(stack: Stack, geometry: Geometry) -> int | None:
@@ -275,10 +281,7 @@ def _none(found: _Candidates, scan: FolderScan, usable: UsableSeries) -> str:
     if not scan.headers:
         return "No DICOM images were found."
     uids = list(usable.frames)
-    loose = defaultdict(list)
-    for stack in found.singles:
-        loose[stack.loose_key].append(stack)
-    largest = max(loose.values(), key=len, default=[])
+    largest = max(_by_protocol(found.singles), key=len, default=[])
     if largest and len(largest) + sum(len(s.phases) for s in found.sets) >= MIN_PHASES:
         return (
             "The phases of the dynamic exam have different geometry (matrix, spacing, orientation or position), so "

@@ -21,6 +21,7 @@ CLOCK_TAGS = (
     "AcquisitionDateTime", "FrameReferenceDateTime", "SeriesTime",
 )  # fmt: skip
 SAME_LEVEL_MM = 0.02
+SAME_ECHO_MS, SAME_REPETITION_MS, SAME_FLIP_DEG = 0.1, 1.0, 1.0
 EVEN_SPACING_SHARE = 0.05
 # Two breasts in one series: a gap this wide between their slices, or between the corners of their images.
 SLAB_GAP_MM = 15.0
@@ -50,12 +51,17 @@ class Stack:
     frames: tuple[Frame, ...]
     series_uid: str
 
-    @property
-    def loose_key(self) -> tuple:
-        """What phases of one exam have in common even when they are series of their own."""
-        f = self.frames[0]
-        timing = (_rounded(f.echo_time, 1), _rounded(f.repetition_time, 0), _rounded(f.flip_angle, 0))
-        return (f.study_uid, *timing, dixon_part(f))
+    def same_protocol(self, other: Stack) -> bool:
+        """Whether both may be phases of one exam, even as series of their own.
+
+        Scanners adjust and round their times from series to series, so these are compared with a tolerance.
+        """
+        a, b = self.frames[0], other.frames[0]
+        return (a.study_uid, dixon_part(a)) == (b.study_uid, dixon_part(b)) and (
+            _near(a.echo_time, b.echo_time, SAME_ECHO_MS)
+            and _near(a.repetition_time, b.repetition_time, SAME_REPETITION_MS)
+            and _near(a.flip_angle, b.flip_angle, SAME_FLIP_DEG)
+        )
 
     @property
     def n_levels(self) -> int:
@@ -237,6 +243,10 @@ def _uneven(stack: Stack, levels: list[list[Frame]], header: SeriesHeader) -> st
         f"{label(header)} has slices missing: {len(short)} of {len(levels)} slice positions (first: slice "
         f"{short[0] + 1}) hold fewer than {n_phases} phases. Restore the missing files."
     )
+
+
+def _near(a: float | None, b: float | None, tolerance: float) -> bool:
+    return a == b or (a is not None and b is not None and abs(a - b) <= tolerance)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
