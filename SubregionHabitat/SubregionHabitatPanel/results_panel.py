@@ -36,6 +36,7 @@ class ResultsPanel:
         wanted = (segmentation, *(getattr(parameters, name) for name in SETTINGS))
         if segmentation is not None and not self._panel.running and wanted != self._shown:
             self._show(parameters, results, segmentation)
+        self.ui.mapLabel.visible = self.ui.mapLabel.text != ""
         self._shown = wanted
 
     def _show(self, parameters, results, segmentation) -> None:
@@ -46,7 +47,6 @@ class ResultsPanel:
         anatomy = None if phases is None else phase_volume(phases, self._panel.phases.earlyLate()[0])
         shown = show_map(results, parameters.shownMap.name, parameters.shownFromPercent, anatomy)
         self.ui.mapLabel.text = "" if shown else _("Not defined for this exam: its phase times are not known.")
-        self.ui.mapLabel.visible = not shown
         show_segmentation(segmentation, parameters.show3D, parameters.outlinesOnly)
 
     def showAgain(self, *_arguments) -> None:
