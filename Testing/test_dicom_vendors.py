@@ -229,6 +229,17 @@ def test_no_phase_is_lost_to_the_rounding_of_its_protocol(small, tmp_path, keywo
     assert_same(read(small, tmp_path, adjusted, per_phase=True), small)
 
 
+def test_two_phases_on_another_grid_are_not_left_out_in_silence(small, tmp_path):
+    def shifted(ds):
+        if phase_of(ds) > 3:
+            ds.ImagePositionPatient = [float(v) + 1.0 for v in ds.ImagePositionPatient]
+
+    with pytest.raises(
+        InputError, match=r"series \d+ .* \+ series \d+ .* looks like a phase of the dynamic exam but has"
+    ):
+        read(small, tmp_path, shifted, per_phase=True)
+
+
 def test_phases_with_different_clocks(small, tmp_path):
     """The pre-contrast series lost its ContentTime, the others their AcquisitionTime."""
 

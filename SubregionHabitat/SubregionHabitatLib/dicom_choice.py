@@ -214,16 +214,17 @@ def _part_volumes(chosen: DynamicSet, found: _Candidates, scan: FolderScan) -> l
         if _same_protocol(stack, chosen):
             raise error
         notes.append(f"{label(scan.headers[stack.series_uid], stack.series_uid)} left out: its slices are incomplete.")
+    for other in found.sets:
+        # Two phases on a grid of their own are no exam, but may be what the chosen one lacks.
+        if len(other.phases) < MIN_PHASES and other is not chosen and _same_protocol(other.first_stack, chosen):
+            raise InputError(_other_grid(_named(other, scan)))
     for stack in found.singles:
         if not _same_protocol(stack, chosen):
             continue
         name = label(scan.headers[stack.series_uid], stack.series_uid)
         share = _share_of_grid(stack, chosen.geometry)
         if share is None:
-            raise InputError(
-                f"{name} looks like a phase of the dynamic exam but has a different geometry (grid or number of "
-                "slices); remove it, resample it, or choose the series with --series."
-            )
+            raise InputError(_other_grid(name))
         reason = _why_no_phase(stack, chosen)
         if reason is None:
             raise InputError(
@@ -232,6 +233,13 @@ def _part_volumes(chosen: DynamicSet, found: _Candidates, scan: FolderScan) -> l
             )
         notes.append(f"{name} left out: {share} of {chosen.geometry.shape[0]} slices, {reason}.")
     return notes
+
+
+def _other_grid(name: str) -> str:
+    return (
+        f"{name} looks like a phase of the dynamic exam but has a different geometry (grid or number of slices); "
+        "remove it, resample it, or choose the series with --series."
+    )
 
 
 def _same_protocol(stack: Stack, chosen: DynamicSet) -> bool:
