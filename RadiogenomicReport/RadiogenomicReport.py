@@ -409,7 +409,7 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         from IITHModuleLib.derived_rows import with_derived_rows
         from IITHModuleLib.measured_values import case_values
         from RadiogenomicReportLib.case_file import build_case
-        from RadiogenomicReportLib.case_genomic_data import with_genomics
+        from RadiogenomicReportLib.case_genomic_data import genomic_values, with_genomics
         from RadiogenomicReportLib.stage_clock import StageClock
         from SubregionHabitat import SubregionHabitatLogic
         from SubregionHabitatLib import mrml_bridge
@@ -422,7 +422,7 @@ class RadiogenomicReportLogic(ScriptedLoadableModuleLogic):
         with clock.stage("scores"):
             noted, models = self._scoring(results)
             given = {name: user_value(name, value) for name, value in (clinical or {}).items()}
-            values = case_values(exam, imaging, noted | given)
+            values = case_values(exam, imaging, noted | given | genomic_values(genomics, models))
             scores = score_all(models, values, features or with_derived_rows(None, imaging))
         case = with_genomics(build_case(exam, imaging, features, values, scores, clock), genomics)
         return CaseOfScene(exam, imaging, case, clock, tuple(self._notes(features, models, genomics)))

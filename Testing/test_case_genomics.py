@@ -12,7 +12,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from RadiogenomicReportLib.case_genomic_data import with_genomics
+from IITHModuleLib.case_values import CaseValue, user_value
+from IITHModuleLib.model_file import load_model
+from IITHModuleLib.resources import resource_path
+from IITHModuleLib.scoring import try_score_case
+from RadiogenomicReportLib.case_genomic_data import genomic_values, with_genomics
 from RadiogenomicReportLib.case_numbers import case_numbers
 from RadiogenomicReportLib.case_report import case_report_html
 from RadiogenomicReportLib.command_line.main import main
@@ -96,6 +100,47 @@ def test_math_vaf_sums_and_variants_by_hand(tmp_path):
     chosen = case_genomics(CaseGenomicsPlan(files=GenomicsPlan(maf=plan.maf, genes=("PTEN",))))
     assert [(v.gene, v.variant_class, v.vaf) for v in chosen.variants] == [("PTEN", "Frame_Shift_Del", 0.5)]
     assert "territory" in reason_of(chosen, "tmb_per_mb")
+
+
+def model_of_mutations(folder):
+    """The shipped model of pCR with the VAF sum of TP53 in the place of age."""
+    content = json.loads((resource_path("Models", "pcr-ispy2-v1") / "model.json").read_text())
+    form = content["forms"][0]
+    place = [f["name"] for f in form["features"]].index("age_years")
+    changed = {"name": "vaf_TP53", "unit": "1", "preset": "vaf-sum", "mean": 0.4, "sd": 0.5, "coefficient": 0.8}
+    form["features"][place] |= changed | {"training_quantiles": [0.0] * 4 + [0.2, 0.4, 0.8, 1.5, 3.0]}
+    for key in ("covariance", "correlation"):
+        form[key]["names"] = [n.replace("age_years", "vaf_TP53") for n in form[key]["names"]]
+    folder.mkdir()
+    (folder / "model.json").write_text(json.dumps(content))
+    return load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("row", "read"),
+    [
+        (("TP53", "Missense_Mutation", "T", 60, 40), 0.4),
+        (("APC", "Missense_Mutation", "T", 60, 40), 0.0),
+        (("TP53", "Missense_Mutation", "T", "", ""), None),
+    ],
+)
+def test_a_model_reads_its_genes_from_the_mutations(tmp_path, row, read):
+    (tmp_path / "one.maf").write_text(maf_text([row]))
+    found = case_genomics(CaseGenomicsPlan(files=GenomicsPlan(maf=(tmp_path / "one.maf",))))
+    model = model_of_mutations(tmp_path / "model")
+    values = genomic_values(found, [model])
+    assert list(values) == ["vaf_TP53"]
+    given = {"ftv_mm3": CaseValue(9000.0, "mm3", "measured"), "hr": user_value("hr", 1), "her2": user_value("her2", 0)}
+    score = try_score_case(model, given | values)
+    if read is None:
+        assert "a VAF is unknown" in score.refusal
+        assert "--maf" in score.refusal
+        return
+    form = model.forms[0]
+    inputs = {"ftv_mm3": np.log(9000.0), "hr": 1.0, "her2": 0.0, "vaf_TP53": read}
+    logit = form.intercept + sum(f.coefficient * (inputs[f.name] - f.mean) / f.sd for f in form.features)
+    assert score.value == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-9)
+    assert genomic_values(None, [model]) == {}
 
 
 def test_many_variants_are_cut_and_counted(tmp_path):

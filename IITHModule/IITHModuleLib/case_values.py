@@ -155,6 +155,11 @@ def is_table_value(name: str) -> bool:
     return name in KNOWN_VALUES or bool(_GENE.fullmatch(name) or _COLUMN.fullmatch(name))
 
 
+def gene_of_value(name: str) -> str | None:
+    """The gene of an input vaf_GENE; None for any other name."""
+    return name.removeprefix("vaf_") if _GENE.fullmatch(name) else None
+
+
 def value_definition(name: str, preset: str = "") -> ValueDefinition | None:
     """The definition of any input of a model; None when ``name`` is none.
 
@@ -163,10 +168,11 @@ def value_definition(name: str, preset: str = "") -> ValueDefinition | None:
     """
     if name in KNOWN_VALUES:
         return KNOWN_VALUES[name]
-    if _GENE.fullmatch(name):
-        gene = name.removeprefix("vaf_")
+    gene = gene_of_value(name)
+    if gene is not None:
         text = f"Sum of the variant allele fractions of the non-synonymous mutations of {gene}; 0 without one."
-        return ValueDefinition(name, "1", "vaf-sum", text, 0.0, 1e3, f"give a table with the column {name}")
+        remedy = f"give the patient's mutations (--maf or --vcf), or a table with the column {name}"
+        return ValueDefinition(name, "1", "vaf-sum", text, 0.0, 1e3, remedy)
     if _COLUMN.fullmatch(name):
         column = name.removeprefix("table:")
         text = f"Column {column} of the table that the model was trained on, as it was written there."

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from IITHModuleLib.case_values import CaseValue, gene_of_value
 
 if TYPE_CHECKING:
     from .genomics.case_genomics import CaseGenomics, CaseGenomicsPlan
@@ -15,6 +18,16 @@ def read_genomics(plan: CaseGenomicsPlan | None) -> CaseGenomics | None:
     from .genomics.case_genomics import case_genomics
 
     return case_genomics(plan)
+
+
+def genomic_values(genomics: CaseGenomics | None, models: Iterable) -> dict[str, CaseValue]:
+    """The inputs vaf_GENE of ``models`` that the genomic data hold: name -> value, or the reason why it is missing."""
+    if genomics is None:
+        return {}
+    names = {f.name for model in models for form in getattr(model, "forms", ()) for f in form.features}
+    genes = {name: gene for name in sorted(names) if (gene := gene_of_value(name)) is not None}
+    found = {name: genomics.vaf_sum(gene) for name, gene in genes.items()}
+    return {name: CaseValue(v.value, "1", "genomic data", v.reason) for name, v in found.items() if v is not None}
 
 
 def with_genomics(case: dict, genomics: CaseGenomics | None, identity: bool = False) -> dict:

@@ -31,7 +31,7 @@ from SubregionHabitatLib.volume_io import write_volume
 
 from .case_dicom import add_dicom, case_arrays, check_dicom_wanted
 from .case_file import CASE_SCHEMA, build_case, provenance_of, write_case
-from .case_genomic_data import read_genomics, with_genomics
+from .case_genomic_data import genomic_values, read_genomics, with_genomics
 from .case_report import CasePictures, case_report_html
 from .report_images import write_report_image
 from .result_folder import CASE_FILE, complete_or_absent
@@ -141,7 +141,7 @@ def run_case(request: CaseRequest, progress: Progress | None = None) -> CaseOutc
             )
             features = with_derived_rows(features, imaging)
         with clock.stage("scores"):
-            values = case_values(exam, imaging, clinical)
+            values = case_values(exam, imaging, clinical | genomic_values(genomics, models))
             scores = score_all(models, values, features)
         progress.step(0.86, "writing maps and labels")
         with clock.stage("write"):

@@ -6,7 +6,7 @@ files of one sample, which are often called after the patient) is kept apart fro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,13 +18,13 @@ from ..cohort.provenance import software_versions
 from .centroid_scores import read_centroids
 from .copy_number import copy_number_burden
 from .expression import Expression, gene_set_scores, read_expression, usable_sets
-from .feature_terms import UNSCALED, genomic_unit
+from .feature_terms import UNSCALED, gene_feature, genomic_unit
 from .genomics_folder import GenomicsResult
 from .genomics_run import GenomicsPlan, expression_scores, gene_sets_of, read_mutations, sample_list
 from .genomics_table import read_genomics_table, table_values
 from .mutations import Mutations
 from .sample_choice import SampleChoice
-from .sample_features import Value, mutation_features
+from .sample_features import Value, mutation_features, vaf_sums
 
 # What a case holds at most: more says nothing to a reader of one report.
 MAX_VARIANTS = 50
@@ -72,7 +72,8 @@ class CaseGenomics:
 
     values: (name, Value or text) in order; variants: at most MAX_VARIANTS by falling VAF, of ``genes`` where these were
     chosen; n_variants: how many there are of them; inputs, notes, malformed: as shown, without identity; identity: the
-    names that say who it is, for those who ask.
+    names that say who it is, for those who ask; vaf_sums: sum of the VAFs of each gene that is known to be mutated or
+    was asked for.
     """
 
     values: tuple[tuple[str, Value | str], ...]
@@ -84,6 +85,13 @@ class CaseGenomics:
     malformed: tuple[dict, ...] = ()
     parameters: dict = field(default_factory=dict)
     identity: dict = field(default_factory=dict)
+    vaf_sums: dict[str, Value] = field(default_factory=dict)
+
+    def vaf_sum(self, gene: str) -> Value | None:
+        """Sum of the VAFs of a gene's non-synonymous variants, 0 without one; None where no mutations were read."""
+        if gene in self.vaf_sums:
+            return self.vaf_sums[gene]
+        return None if self.variants is None else Value(0.0)
 
     def to_json(self) -> dict:
         """The part "genomics" of a case; it holds no name of a sample."""
@@ -171,7 +179,13 @@ def _case(values, result, choice, settings, mutations: Mutations | None = None, 
         ),
         parameters=settings,
         identity=choice.identity(files),
+        vaf_sums=_sums_of_table(values) if mutations is None else vaf_sums(mutations),
     )
+
+
+def _sums_of_table(values: Mapping[str, Value | str]) -> dict[str, Value]:
+    named = ((gene_feature(name), value) for name, value in values.items())
+    return {found[0]: value for found, value in named if found and found[1] == "vaf_sum" and isinstance(value, Value)}
 
 
 def _shown_value(value: Value | str, choice: SampleChoice, files: Sequence[str]) -> Value | str:

@@ -67,13 +67,25 @@ def mutation_features(
         }
         for wanted in genes:
             hits = mine[gene[mine] == wanted]
-            sums = vaf[hits]
             row[f"{wanted}_mutated"] = Value(float(hits.size > 0))
             row[f"{wanted}_mutations"] = Value(float(hits.size))
-            unknown = hits.size and not np.isfinite(sums).all()
-            row[f"{wanted}_vaf_sum"] = Value(None, "a VAF is unknown") if unknown else Value(float(sums.sum()))
+            row[f"{wanted}_vaf_sum"] = vaf_sum(vaf[hits].astype(float))
         features[name] = row
     return features
+
+
+def vaf_sums(mutations: Mutations) -> dict[str, Value]:
+    """Sum of the VAFs of the non-synonymous variants of every mutated gene, for the mutations of one sample."""
+    changed = mutations.non_synonymous
+    fractions: dict[str, list[float]] = {}
+    for gene, vaf in zip(mutations.gene[changed], mutations.vaf[changed].astype(float), strict=True):
+        fractions.setdefault(str(gene), []).append(float(vaf))
+    return {gene: vaf_sum(np.array(vaf)) for gene, vaf in fractions.items()}
+
+
+def vaf_sum(vaf: np.ndarray) -> Value:
+    """Sum of the VAFs (N,) of one gene; 0 without a variant, missing where one of them is unknown."""
+    return Value(float(vaf.sum())) if np.isfinite(vaf).all() else Value(None, "a VAF is unknown")
 
 
 def _grouped(codes: np.ndarray, n: int) -> list[np.ndarray]:
