@@ -188,7 +188,7 @@ def test_settings_from_a_file_and_from_an_earlier_case(base, plain, tmp_path, ca
         ({"ftv": {"pe": 1}}, "settings.ftv has no 'pe'"),
         ({"ring_mm": "wide"}, "ring_mm cannot be 'wide'"),
         ({"ftv": {"min_neighbours": 99}}, "neighbour count"),
-        ([1], "must hold one JSON object"),
+        ([1], "does not hold a JSON object, so it is no settings file"),
     ):
         (tmp_path / "bad.json").write_text(json.dumps(content))
         capsys.readouterr()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -94,7 +95,8 @@ def test_the_tutorial_runs_as_it_is_written(tmp_path):
     assert "95 % interval" in one
     assert table.count("\n") == N_EXAMS + 1
     value = float(re.search(r"probability of outcome: ([0-9.e-]+)", one)[1])
-    row = next(line for line in table.splitlines() if line.startswith("SIM-0000"))
-    assert float(row.split(",")[4]) == pytest.approx(value, rel=5e-3)
+    rows = list(csv.DictReader(f"patient_id,{table}".splitlines()))
+    (row,) = [r for r in rows if r["patient_id"] == "SIM-0000"]
+    assert float(row["value"]) == pytest.approx(value, rel=5e-3)
     recorded = json.loads((tmp_path / "my-response" / "model.json").read_text())["training"]["command"]
     assert sorted(shlex.split(recorded)) == sorted(shlex.split(blocks[3].replace("results/", "")))
