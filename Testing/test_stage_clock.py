@@ -15,7 +15,7 @@ import sys
 sys.path[:0] = sys.argv[1:]
 from RadiogenomicReportLib.stage_clock import peak_memory_mb
 before = peak_memory_mb()
-held = b"x" * 50_000_000
+held = b"x" * 200_000_000
 print(before, peak_memory_mb())
 """
 
@@ -26,4 +26,5 @@ def test_the_peak_is_that_of_the_process_and_not_of_the_one_that_started_it():
     before, after = map(float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
     assert held.nbytes / 2**20 < stage_clock.peak_memory_mb()
     assert before < 100
-    assert 47 <= after - before <= 60
+    # 191 MB; systems with many cores count pages in portions per core
+    assert 160 <= after - before <= 220
