@@ -143,6 +143,18 @@ def test_a_model_reads_its_genes_from_the_mutations(tmp_path, row, read):
     assert genomic_values(None, [model]) == {}
 
 
+def test_a_model_reads_its_genes_from_a_table_whose_name_stays_out(tmp_path):
+    """The reason of a missing sum goes into the case's values, where a file called after the patient has no place."""
+    (tmp_path / "P1.csv").write_text("patient,TP53_vaf_sum,APC_vaf_sum\nP1,,0.3\n")
+    found = case_genomics(CaseGenomicsPlan(table=tmp_path / "P1.csv"))
+    (value,) = genomic_values(found, [model_of_mutations(tmp_path / "model")]).values()
+    assert value.value is None
+    assert "is empty" in value.reason
+    assert "P1" not in value.reason
+    assert found.vaf_sum("APC").value == 0.3
+    assert found.vaf_sum("REL") is None
+
+
 def test_many_variants_are_cut_and_counted(tmp_path):
     rows = [(f"G{k}", "Missense_Mutation", "T", 1000 - k, k) for k in range(1, 200)]
     (tmp_path / "one.maf").write_text(maf_text(rows))

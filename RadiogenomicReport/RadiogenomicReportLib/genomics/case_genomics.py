@@ -166,8 +166,9 @@ def _case(values, result, choice, settings, mutations: Mutations | None = None, 
     files = [entry["name"] for entry in result.inputs]
     kind = {entry["name"]: entry["role"] for entry in result.inputs}
     variants, n_variants = (None, 0) if mutations is None else _variants(mutations, genes)
+    shown = {name: _shown_value(value, choice, files) for name, value in values.items()}
     return CaseGenomics(
-        values=tuple((name, _shown_value(value, choice, files)) for name, value in values.items()),
+        values=tuple(shown.items()),
         variants=variants,
         n_variants=n_variants,
         genes=tuple(genes) if mutations is not None else (),
@@ -179,7 +180,7 @@ def _case(values, result, choice, settings, mutations: Mutations | None = None, 
         ),
         parameters=settings,
         identity=choice.identity(files),
-        vaf_sums=_sums_of_table(values) if mutations is None else vaf_sums(mutations),
+        vaf_sums=_sums_of_table(shown) if mutations is None else vaf_sums(mutations),
     )
 
 
